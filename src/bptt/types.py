@@ -1,0 +1,207 @@
+"""The values that pass between the rooms: windows, carries, estimates, and the two protocols that use them.
+
+Knows shapes and words; must not know any loader, layer, optimiser or device. Legend of shape letters, used everywhere:
+
+    B rows    T steps    I inputs    H hidden units    V vocabulary
+
+Layout is [B, T, …] throughout, and axis 0 of every state leaf is the row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from bptt.errors import ShapeError
+
+State = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """T steps of B rows, as a stream hands them out.
+
+    inputs   [B, T, …]        what the model reads
+    targets  [B, T, …]        what it should say
+    reset    [B, T] bool      the row starts anew at this step: its state is the initial state
+    mask     [B, T] bool      which losses count; it never touches the state
+    noise    [B, T] int64     the seed of every random mask of this step, so that recomputation draws the same mask
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    reset: Tensor
+    mask: Tensor
+    noise: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        reset: Tensor | None = None,
+        mask: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Window:
+        """A window from inputs and targets alone; by default nothing resets, every loss counts, noise is drawn afresh."""
+        shape, device = inputs.shape[:2], inputs.device
+        if targets.shape[:2] != shape:
+            raise ShapeError(
+                "Inputs and targets disagree in rows or steps",
+                f"inputs {tuple(inputs.shape)}, targets {tuple(targets.shape)}",
+                "Give both as [B, T, …]",
+            )
+        if reset is None:
+            reset = torch.zeros(shape, dtype=torch.bool, device=device)
+        if mask is None:
+            mask = torch.ones(shape, dtype=torch.bool, device=device)
+        if noise is None:
+            noise = torch.randint(-(2**63), 2**63 - 1, shape, dtype=torch.int64, device=device)
+        for name, value in (("reset", reset), ("mask", mask), ("noise", noise)):
+            if value.shape != shape:
+                raise ShapeError(f"{name} has another shape than the inputs", f"{tuple(value.shape)}", f"Give it as {tuple(shape)}")
+        return cls(inputs, targets, reset, mask, noise)
+
+    @property
+    def batch_size(self) -> int:
+        """B, the number of rows."""
+        return self.inputs.shape[0]
+
+    @property
+    def steps(self) -> int:
+        """T, the number of steps."""
+        return self.inputs.shape[1]
+
+    @property
+    def count(self) -> int:
+        """How many losses count."""
+        return int(self.mask.sum())
+
+    def _each(self, function: Any) -> Window:
+        return Window(*(function(getattr(self, field.name)) for field in dataclasses.fields(self)))
+
+    def __getitem__(self, index: tuple[slice, slice]) -> Window:
+        """`window[:, a:b]`, the steps a to b."""
+        rows, steps = index
+        return self._each(lambda value: value[rows, steps])
+
+    def to(self, device: torch.device | str) -> Window:
+        """The same window on another device."""
+        return self._each(lambda value: value.to(device))
+
+    def silent(self) -> Window:
+        """The same steps with no loss that counts: context for later steps."""
+        return dataclasses.replace(self, mask=torch.zeros_like(self.mask))
+
+    def rows(self) -> Window:
+        """B·T rows of one step each: row b·T + t is step t of row b."""
+        return self._each(lambda value: value.flatten(0, 1).unsqueeze(1))
+
+    @staticmethod
+    def cat(*windows: Window | None) -> Window:
+        """Join windows of the same rows in time; None and empty windows are skipped."""
+        parts = [window for window in windows if window is not None and window.steps]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return next(window for window in windows if window is not None)
+        names = [field.name for field in dataclasses.fields(Window)]
+        return Window(*(torch.cat([getattr(part, name) for part in parts], 1) for name in names))
+
+
+class Carry(NamedTuple):
+    """What a strategy hands from one estimate to the next: the state of the model and the strategy's own memory.
+
+    A value: detached tensors, windows, numbers, strings and None in dicts, lists and tuples. No graph, no generator, no live
+    parameter. So it can be saved, loaded and continued bit for bit.
+    """
+
+    state: State
+    memory: Any = None
+
+
+class Estimate(NamedTuple):
+    """One gradient, already added into `.grad`, and where the stream stands after it.
+
+    loss_sum  sum of the losses that this estimate counts, detached
+    count     how many losses that are
+    carry     continues the stream after `steps` steps of the window
+    steps     how much of the window is consumed
+    ready     False: an open stretch, nothing to spend yet
+    info      facts for the progress line and the metrics (numbers by name)
+    """
+
+    loss_sum: Tensor
+    count: int
+    carry: Carry
+    steps: int
+    ready: bool = True
+    info: Mapping[str, float] = {}
+
+
+class Unroll(Protocol):
+    """All that a strategy may know of a model: `bptt.Unroll` is the implementation."""
+
+    def segment(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
+        """Run the steps of `window`: the sum of its losses, and the state after them, still attached."""
+        ...
+
+    def backward(self, loss: Tensor | None, *, start: State = None, end: State = None, adjoint: State = None) -> State:
+        """Add d(loss + ⟨end, adjoint⟩)/dθ, divided by `per`, into `.grad`; return the adjoint at `start`."""
+        ...
+
+    def add(self, gradients: Mapping[str, Tensor]) -> None:
+        """Add gradients by parameter name, divided by `per`, that `backward` did not make."""
+        ...
+
+    def states(self, window: Window, state: State) -> State:
+        """The state before every step of `window`, leaves [B, T, …]."""
+        ...
+
+    def rows(self, window: Window, states: State) -> tuple[State, Tensor]:
+        """One batched call on B·T rows, each from its own state: the states after the step, and the losses [B·T]."""
+        ...
+
+    def pure(self, params: Mapping[str, Tensor], window: Window, state: State) -> tuple[Tensor, State]:
+        """`segment` as a pure function of the parameters, always on the readable path."""
+        ...
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of `batch_size` rows before their first step."""
+        ...
+
+    def agree(self, value: Tensor) -> Tensor:
+        """The mean of `value` over all processes."""
+        ...
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A way to carry a gradient through time: a frozen value with facts about itself.
+
+    It sees an unrolled computation and windows, and nothing else. `gradients` adds into `.grad` and yields; the caller spends
+    what is there and goes on. The contract is spelled out, and checked, in `bptt.testing.check_strategy`.
+    """
+
+    exact: ClassVar[bool]
+    unbiased: ClassVar[bool]
+    online: ClassVar[bool]
+    cost: ClassVar[str]
+    reference: ClassVar[str]
+
+    def nominal(self, steps: int) -> int:
+        """How many steps' losses one update spends when windows have `steps` steps: a constant of the run."""
+        ...
+
+    def start(self, unroll: Unroll, batch_size: int) -> Carry:
+        """The carry before the first step."""
+        ...
+
+    def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:
+        """Consume `window`, adding gradients into `.grad` and yielding at least once."""
+        ...
