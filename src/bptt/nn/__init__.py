@@ -1,0 +1,14 @@
+"""Recurrent layers: drop-ins for torch's, stacks of any cell, and one adapter for all of them.
+
+Knows parameters and the kernels that use them; must not know losses, windows' targets or strategies.
+"""
+
+from bptt.nn.adapters import Layer
+from bptt.nn.dropout import Dropout
+from bptt.nn.gru import GRU
+from bptt.nn.lstm import LSTM
+from bptt.nn.recurrent import adapt
+from bptt.nn.rnn import RNN
+from bptt.nn.stack import Stack
+
+__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Stack", "adapt"]

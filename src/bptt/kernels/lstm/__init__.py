@@ -1,0 +1,1 @@
+"""The LSTM recurrence, gates in the order input, forget, cell, output."""

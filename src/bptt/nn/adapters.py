@@ -1,0 +1,205 @@
+"""One wrapper per kind of recurrent module, each turning it into a recurrent layer with rows first.
+
+Knows how torch's modules, drop-in modules and cells are called; must not know strategies or models. Every wrapper holds the
+module as it is, never rebinding a parameter, and calls it as a module, so that its hooks and parametrizations keep working.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bptt import nest
+from bptt.errors import ContractError
+from bptt.kernels.walk import Borders, walk
+from bptt.nn.layered import Layered
+from bptt.nn.masks import Masks
+from bptt.types import State
+
+
+class Layer(nn.Module):
+    """A recurrent layer: `forward(x[B, T, I], state, …) -> (y[B, T, H], state)`, row b of every leaf of the state for row b.
+
+    reset [B, T] bool, edge [B, T] float, lengths [B], noise [B, T] int64 may each be absent; state None: the initial state.
+    """
+
+    causal = True
+
+    def forward(
+        self,
+        x: Tensor,
+        state: State = None,
+        *,
+        reset: Tensor | None = None,
+        edge: Tensor | None = None,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        masks = Masks(reset, edge, lengths, noise).checked(x)
+        return self.run(masks.silence(x), self.initial_state(x.shape[0]) if state is None else state, masks)
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        """`forward` with a state and with masks that fit."""
+        raise NotImplementedError
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
+        raise NotImplementedError
+
+
+def rows_first(state: State) -> State:
+    """torch's [layers, B, H] as [B, layers, H], or back."""
+    return nest.map(lambda leaf: leaf.transpose(0, 1).contiguous(), state)
+
+
+class TorchStates(Layer):
+    """A multi-layer module of torch's shape: its states are [layers·directions, B, H], zero at first."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    @property
+    def causal(self) -> bool:  # type: ignore[override]
+        return not self.layer.bidirectional
+
+    def initial_state(self, batch_size: int) -> State:
+        layer: Any = self.layer
+        weight = layer.weight_hh_l0
+        count = layer.num_layers * (2 if layer.bidirectional else 1)
+        h = torch.zeros(batch_size, count, layer.proj_size or layer.hidden_size, dtype=weight.dtype, device=weight.device)
+        if layer.mode != "LSTM":
+            return h
+        return h, torch.zeros(batch_size, count, layer.hidden_size, dtype=weight.dtype, device=weight.device)
+
+    def call(self, x: Tensor, state: State, **masks: Tensor | None) -> tuple[Tensor, State]:
+        """The module on x [B, T, I], whichever axis it wants first."""
+        if self.layer.batch_first:
+            y, state = self.layer(x, rows_first(state), **masks)
+        else:
+            y, state = self.layer(x.transpose(0, 1), rows_first(state), **masks)
+            y = y.transpose(0, 1)
+        return y, rows_first(state)
+
+
+class DropIn(TorchStates):
+    """bptt.nn.RNN, LSTM or GRU."""
+
+    layer: Layered
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        return self.call(x, state, **masks._asdict())
+
+
+class TorchLayer(TorchStates):
+    """torch.nn.RNN, LSTM or GRU: run in pieces, cut wherever a reset, an edge weight or the end of a row touches the state.
+
+    Its dropout draws from torch's global generator, so `noise` does not reach it.
+    """
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        reset, edge, lengths, _ = masks
+        if reset is None and edge is None and lengths is None:
+            return self.call(x, state)
+        if not self.causal:
+            raise ContractError(
+                "A bidirectional torch layer cannot be run in pieces",
+                "reset, edge or lengths",
+                "Use the bptt.nn layer of the same name, which takes the same weights",
+            )
+        borders = Borders.of(x.shape[1], state, reset=reset, edge=edge, lengths=lengths)
+        outputs = []
+        cuts = self.cuts(borders, lengths)
+        for start, end in zip(cuts, [*cuts[1:], x.shape[1]], strict=True):
+            before = borders.enter(start, state)
+            y, after = self.call(x[:, start:end], before)
+            y, state = borders.leave(start, y, before, after)
+            outputs.append(y)
+        return torch.cat(outputs, 1), state
+
+    def cuts(self, borders: Borders, lengths: Tensor | None) -> list[int]:
+        """Where pieces begin."""
+        steps = range(1, len(borders.reset))
+        ends = set() if lengths is None else set(lengths.tolist())
+        return [0] + [t for t in steps if t in ends or borders.reset[t] is not None or borders.edge[t] is not None]
+
+
+class TorchCell(Layer):
+    """torch.nn.RNNCell, LSTMCell or GRUCell, step by step from zeros."""
+
+    def __init__(self, cell: nn.RNNCellBase) -> None:
+        super().__init__()
+        self.cell = cell
+        self.pair = isinstance(cell, nn.LSTMCell)
+
+    def initial_state(self, batch_size: int) -> State:
+        weight = self.cell.weight_hh
+        zeros = torch.zeros(batch_size, self.cell.hidden_size, dtype=weight.dtype, device=weight.device)
+        return (zeros, zeros.clone()) if self.pair else zeros
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        return walk(self.step, x.unbind(1), state, reset=masks.reset, edge=masks.edge, lengths=masks.lengths)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        state = self.cell(x, state)
+        return (state[0] if self.pair else state), state
+
+
+class Cell(Layer):
+    """A user's cell: `forward(x[B, I], state) -> (y[B, H], state)` and `initial_state(batch_size)`, step by step."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell: Any = cell
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.cell.initial_state(batch_size)
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        reset, edge, lengths, _ = masks
+        initial = None if reset is None else self.initial_state(x.shape[0])
+        return walk(self.step, x.unbind(1), state, initial=initial, reset=reset, edge=edge, lengths=lengths)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        result = self.cell(x, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ContractError(
+                f"The cell {type(self.cell).__name__} does not return (y, state)",
+                f"{type(result).__name__}",
+                "Return the output [B, H] and the next state from its forward",
+            )
+        return result
+
+
+class Given(Layer):
+    """A module that keeps the layer contract already: it is handed those masks that its forward names."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer: Any = layer
+        self.named = parameters_of(layer)
+
+    @property
+    def causal(self) -> bool:  # type: ignore[override]
+        return getattr(self.layer, "causal", True)
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.layer.initial_state(batch_size)
+
+    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        given = {name: mask for name, mask in masks._asdict().items() if name in self.named}
+        if masks.lengths is not None and "lengths" not in given:
+            raise ContractError(
+                f"{type(self.layer).__name__} cannot run rows of unequal length",
+                "lengths",
+                "Give its forward an argument lengths=None, or rows of equal length",
+            )
+        return self.layer(x, state, **given)
+
+
+def parameters_of(module: nn.Module) -> set[str]:
+    """The argument names of a module's forward."""
+    return set(inspect.signature(module.forward).parameters)

@@ -1,0 +1,97 @@
+"""Dropout whose mask is a pure function of (noise, layer, unit), so that recomputation draws the same mask.
+
+Knows the hash; must not know where noise comes from. No random state is stored: steps may be cut into pieces, flattened
+into rows or run again, and every unit of every step keeps its mask.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bptt.errors import InputError
+
+GOLDEN = 0x9E3779B97F4A7C15
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+BITS = 53
+
+
+def signed(value: int) -> int:
+    """`value` modulo 2⁶⁴ as the int64 with the same bits."""
+    value %= 2**64
+    return value - 2**64 if value >= 2**63 else value
+
+
+def shifted(value: Tensor, bits: int) -> Tensor:
+    """Logical shift to the right: torch's own `>>` repeats the sign bit."""
+    return (value >> bits) & (2 ** (64 - bits) - 1)
+
+
+def mix(value: Tensor) -> Tensor:
+    """The finaliser of splitmix64, a bijection of int64 in which every input bit moves every output bit."""
+    value = (value ^ shifted(value, 30)) * signed(FIRST)
+    value = (value ^ shifted(value, 27)) * signed(SECOND)
+    return value ^ shifted(value, 31)
+
+
+def kept(noise: Tensor, units: int, p: float, layer: int = 0) -> Tensor:
+    """Which units survive: [..., units] bool for `noise` [...] int64.
+
+    With all arithmetic modulo 2⁶⁴, g = 0x9E3779B97F4A7C15, ⋙ the logical shift and
+
+        mix(v):  v ← (v ⊕ v⋙30)·0xBF58476D1CE4E5B9;  v ← (v ⊕ v⋙27)·0x94D049BB133111EB;  v ⊕ v⋙31
+
+    unit u of layer l is dropped where mix(mix(noise + (l+1) g) + (u+1) g) ⋙ 11 < round(p·2⁵³).
+    """
+    key = mix(noise + signed((layer + 1) * GOLDEN))
+    counter = torch.arange(1, units + 1, dtype=torch.int64, device=noise.device) * signed(GOLDEN)
+    return shifted(mix(key.unsqueeze(-1) + counter), 64 - BITS) >= round(p * 2**BITS)
+
+
+def draw(shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
+    """Fresh noise [...] int64 from torch's global generator."""
+    return torch.randint(-(2**63), 2**63 - 1, tuple(shape), dtype=torch.int64, device=device)
+
+
+def dropout(x: Tensor, p: float, noise: Tensor | None = None, layer: int = 0) -> Tensor:
+    """x [B, T, …] with each unit zeroed with probability p and the others divided by 1 − p.
+
+    noise  [B, T] int64, see `kept`; None: drawn afresh from torch's global generator
+    layer  tells apart the places of a model that see the same noise
+    """
+    if p == 0:
+        return x
+    noise = draw(x.shape[:2], x.device) if noise is None else noise
+    mask = kept(noise, math.prod(x.shape[2:]), p, layer).view(x.shape)
+    return x * (mask.to(x.dtype) / (1 - p) if p < 1 else mask.to(x.dtype))
+
+
+class Dropout(nn.Module):
+    """Dropout over [B, T, …] that reads its mask off `noise`; nothing happens in evaluation.
+
+    p      the probability of a zero, in [0, 1]
+    layer  any integer: two places of one model with different numbers draw independent masks. The drop-in layers and `Stack`
+           use 0, 1, … for the gaps between their own layers, so give negative numbers to what stands around them.
+
+        Dropout(0.5, layer=-1)(torch.ones(2, 7, 4), noise=window.noise)
+    """
+
+    def __init__(self, p: float = 0.5, layer: int = 0) -> None:
+        super().__init__()
+        self.p, self.layer = probability(p), layer
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Mask x [B, T, …] by `noise` [B, T] int64, or by fresh noise."""
+        return dropout(x, self.p, noise, self.layer) if self.training else x
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, layer={self.layer}"
+
+
+def probability(p: float) -> float:
+    """`p` as a float. Raises InputError unless it lies in [0, 1]."""
+    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+        raise InputError("Dropout is not a probability", repr(p), "Give a number from 0 to 1")
+    return float(p)

@@ -1,0 +1,161 @@
+"""What RNN, LSTM and GRU share: torch's constructor, parameters, checks and signature around our own recurrences.
+
+Knows torch's conventions ([layers·directions, B, H] states, `batch_first`, packed sequences); must not know any gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from bptt import nest
+from bptt.kernels import choose
+from bptt.nn import directions
+from bptt.nn.dropout import dropout
+from bptt.nn.masks import Masks
+from bptt.types import State
+
+
+class Layered(nn.RNNBase):
+    """Base of the drop-in modules. Parameters, their names, layout, order and first values are those of torch."""
+
+    cell: str
+    leaves = 1
+    weight_hh_l0: Tensor
+
+    @property
+    def causal(self) -> bool:
+        """True if no output depends on a later input."""
+        return not self.bidirectional
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: the kernels read the parameters where they lie, so no stale copy can exist."""
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: State = None,
+        *,
+        reset: Tensor | None = None,
+        edge: Tensor | None = None,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> tuple[Any, State]:
+        """The layer over a whole sequence, with torch's arguments and results.
+
+        input    [T, B, I], [B, T, I] with `batch_first`, [T, I], or a PackedSequence
+        hx       [layers·directions, B, H] (LSTM: a pair), without B for an unbatched input; None: zeros
+        reset    [B, T] bool: the row starts anew, from zeros, at this step, in every layer
+        edge     [B, T] float: factor on the gradient of every state leaf of every layer on entering this step
+        lengths  [B]: rows that have ended keep their state, put out zeros and get no gradient
+        noise    [B, T] int64: the seed of the dropout masks between the layers; None: drawn afresh
+
+        Whatever `batch_first`, the masks are [B, T]. In a bidirectional layer a mark at t belongs to the border between the
+        steps t−1 and t, so a reset splits the sequence for both directions. Returns (output, last states) laid out as torch
+        does. Raises what torch raises for a wrong input or state, ShapeError for a wrong mask.
+        """
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx, Masks(reset, edge, lengths, noise))
+        batched = self._check_dimensions(input, hx)
+        if not batched:
+            input = input.unsqueeze(0 if self.batch_first else 1)
+            hx = nest.map(lambda leaf: leaf.unsqueeze(1), hx)
+        if hx is None:
+            self.check_input(input, None)
+        else:
+            self.check_forward_args(input, hx, None)
+        x = input if self.batch_first else input.transpose(0, 1)
+        y, state = self._layers(x, hx, Masks(reset, edge, lengths, noise).checked(x))
+        y = y if self.batch_first else y.transpose(0, 1).contiguous()
+        if batched:
+            return y, state
+        return y.squeeze(0 if self.batch_first else 1), nest.map(lambda leaf: leaf.squeeze(1), state)
+
+    def _packed(self, packed: PackedSequence, hx: State, masks: Masks) -> tuple[PackedSequence, State]:
+        """Run a packed sequence as a padded one in its own, sorted order."""
+        data, sizes, order, back = packed
+        if hx is None:
+            self.check_input(data, sizes)
+        else:
+            self.check_forward_args(data, hx, sizes)
+        x, lengths = pad_packed_sequence(PackedSequence(data, sizes), batch_first=True)
+        sort = (lambda leaf: leaf) if order is None else (lambda leaf: leaf.index_select(1, order))
+        unsort = (lambda leaf: leaf) if back is None else (lambda leaf: leaf.index_select(1, back))
+        masks = masks.packed(lengths.to(data.device), order).checked(x)
+        y, state = self._layers(x, nest.map(sort, hx), masks)
+        data = pack_padded_sequence(y, lengths, batch_first=True).data
+        return PackedSequence(data, sizes, order, back), nest.map(unsort, state)
+
+    def _layers(self, x: Tensor, hx: State, masks: Masks) -> tuple[Tensor, State]:
+        """x [B, T, I] through all layers: outputs [B, T, directions·H] and states [layers·directions, B, H]."""
+        states = self._states(x.shape[0], hx)
+        x = masks.silence(x)
+        ends: list[State] = []
+        for layer in range(self.num_layers):
+            if layer and self.training:
+                x = dropout(x, self.dropout, masks.noise, layer - 1)
+            x, last = self._layer(x, layer, states, masks)
+            ends.extend(last)
+        return x, _gather(ends)
+
+    def _layer(self, x: Tensor, layer: int, states: list[State], masks: Masks) -> tuple[Tensor, list[State]]:
+        """One layer, all its directions."""
+        if not self.bidirectional:
+            y, state = self._direction(x, f"l{layer}", states[layer], masks)
+            return y, [state]
+        y, state = self._direction(x, f"l{layer}", states[2 * layer], masks)
+        back = directions.reverse(x, masks.lengths)
+        z, last = self._direction(back, f"l{layer}_reverse", states[2 * layer + 1], masks.reversed())
+        z = directions.reverse(z, masks.lengths)
+        return torch.cat([y.transpose(0, 1), z.transpose(0, 1)], -1).transpose(0, 1), [state, last]
+
+    def _direction(self, x: Tensor, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
+        """One direction of one layer: project all steps at once, then run the recurrence."""
+        weight_ih, weight_hh = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
+        bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
+        bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
+        # Step after step in memory: every step of the loop then reads one contiguous block.
+        projected = functional.linear(x.transpose(0, 1).contiguous(), weight_ih, bias_ih).transpose(0, 1)
+        kernel = choose(self.cell, weight_hh.device.type, weight_hh.dtype)
+        return kernel.function(
+            projected, state, weight_hh, bias_hh, reset=masks.reset, edge=masks.edge, lengths=masks.lengths, **self._extra()
+        )
+
+    def _extra(self) -> dict[str, Any]:
+        """Further arguments of the kernel."""
+        return {}
+
+    def _states(self, batch_size: int, hx: State) -> list[State]:
+        """The state of every layer and direction."""
+        count = self.num_layers * (2 if self.bidirectional else 1)
+        if hx is None:
+            weight = self.weight_hh_l0
+            zeros = torch.zeros(batch_size, self.hidden_size, dtype=weight.dtype, device=weight.device)
+            return [zeros if self.leaves == 1 else (zeros,) * self.leaves] * count
+        if self.leaves == 1:
+            return list(hx.unbind(0))
+        return list(zip(*(leaf.unbind(0) for leaf in hx), strict=True))
+
+    def _check_dimensions(self, input: Tensor, hx: State) -> bool:
+        """Whether the input has a batch; torch's errors for a wrong number of dimensions."""
+        if input.dim() not in (2, 3):
+            raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead")
+        batched = input.dim() == 3
+        if any(leaf.dim() != input.dim() for leaf in nest.leaves(hx)):
+            raise RuntimeError(self._wrong_state(batched, hx))
+        return batched
+
+    def _wrong_state(self, batched: bool, hx: State) -> str:
+        kind, dim = ("batched 3-D", 3) if batched else ("unbatched 2-D", 2)
+        return f"For {kind} input, hx should also be {dim}-D but got {hx.dim()}-D tensor"
+
+
+def _gather(states: list[State]) -> State:
+    """The states of all layers as leaves [layers·directions, B, H]."""
+    if isinstance(states[0], Tensor):
+        return torch.stack(states)
+    return tuple(torch.stack(leaves) for leaves in zip(*states, strict=True))
