@@ -1,0 +1,183 @@
+"""A corpus: a text read, split and numbered, ready for streams.
+
+Knows the whole way from a name to ids, each step of which is another file of this folder; must not know models or training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bptt.data import tokenfile
+from bptt.data.numbering import numbering
+from bptt.data.source import Reader, find_sources
+from bptt.data.spool import Spool
+from bptt.data.tokenizer import Tokenizer
+from bptt.data.tokens import Tokens
+from bptt.data.vocabulary import Vocabulary
+from bptt.errors import CheckpointError, InputError
+
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """The parts of a text, the vocabulary that they share, and facts about them.
+
+    train, valid, test  consecutive parts of the text; valid and test are None where their share is 0
+    vocab               made from the training part
+    facts               plain numbers and strings: sources, bytes, characters, tokens, distinct tokens, share of unknown …
+    notes               what was not as asked
+    """
+
+    train: Tokens
+    valid: Tokens | None
+    test: Tokens | None
+    vocab: Vocabulary
+    facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_text(
+    source: Names,
+    *,
+    unit: str = "char",
+    valid: float = 0.1,
+    test: float = 0.0,
+    clean: str | None = None,
+    lower: bool = False,
+    encoding: str = "utf-8",
+    newline: str = "keep",
+    max_tokens: int | None = None,
+    min_freq: int = 0,
+    limit: int | None = None,
+    reserved: Sequence[str] = ("<unk>",),
+    vocab: Vocabulary | None = None,
+    map_reserved: bool = False,
+    token_file: str | os.PathLike[str] | None = None,
+) -> Corpus:
+    """Read a text, split it by position, and number its tokens.
+
+    source        path, or several paths to join as they are; "-" for standard input; else `$BPTT_DATA/NAME.txt`; else a
+                  named corpus: "python-docs" (in every Python), "time-machine", "tiny-shakespeare" (downloaded once, checked)
+    unit          "char", "word", "byte" or "chinese-word"; `clean`, `lower`, `newline` as in `Tokenizer`
+    valid, test   shares of the tokens: the text is training, then validation, then test part
+    encoding      of the files; a byte-order mark is dropped; with unit "byte" invalid bytes are tokens like all others
+    max_tokens    read only the first so many tokens
+    min_freq, limit, reserved, map_reserved
+                  as in `Vocabulary.from_counts`. The vocabulary is made from the training part alone, so that the loss on the
+                  validation part is an honest one: what occurs there only is <unk>. (Many recipes count the whole text.)
+    vocab         use this vocabulary, with its unit and clean-up, in place of making one
+    token_file    keep the ids in this file, memory-mapped, with a JSON file beside it that `open_corpus` reads. Without it,
+                  ids beyond 256 MiB go to an unnamed temporary file.
+
+    The text is read once, in pieces: memory does not grow with its length for characters and bytes.
+    Raises InputError where a source cannot be found, read or decoded, or has fewer than two tokens to train on.
+
+    >>> corpus = read_text("python-docs", unit="word", limit=1000, max_tokens=5000)
+    >>> len(corpus.vocab), len(corpus.train), len(corpus.valid)
+    (…)
+    """
+    check_shares(valid, test, max_tokens)
+    tokenizer = vocab.tokenizer if vocab else Tokenizer(unit, clean, lower, newline)
+    reader = Reader(find_sources(source), encoding, lenient=tokenizer.unit == "byte")
+    spool, tokens = number_all(reader, tokenizer, max_tokens)
+    count = min(spool.count, max_tokens or spool.count)
+    ends, notes = split(count, valid, test)
+    if vocab is None:
+        settings: dict[str, Any] = {"min_freq": min_freq, "limit": limit, "reserved": reserved, "map_reserved": map_reserved}
+        vocab = Vocabulary.from_counts(tokens, count_each(spool, ends[0], len(tokens)), tokenizer=tokenizer, **settings)
+    distinct = int(np.count_nonzero(count_each(spool, count, len(tokens))))
+    table = vocab.ids_of(tokens)
+    path = None if token_file is None else Path(token_file)
+    ids = tokenfile.store((table[piece] for piece in spool.pieces(0, count)), count, table.dtype, path)
+    facts = {**reader.facts(), "unit": vocab.unit, "tokens": count, "distinct": distinct, "vocabulary": len(vocab)}
+    corpus = assemble(ids, ends, vocab, facts, notes)
+    if path is not None:
+        about = {"ends": list(ends), "vocab": vocab.to_json(), "facts": corpus.facts, "notes": list(notes)}
+        tokenfile.write_about(path, ids, about)
+    return corpus
+
+
+def open_corpus(token_file: str | os.PathLike[str]) -> Corpus:
+    """The corpus that `read_text(…, token_file=…)` kept; CheckpointError where that is damaged."""
+    ids, about = tokenfile.load(Path(token_file))
+    try:
+        vocab, ends, facts, notes = Vocabulary.from_json(about["vocab"]), about["ends"], about["facts"], about["notes"]
+        if [type(end) for end in ends] != [int] * 3 or not 2 <= ends[0] <= ends[1] <= ends[2] == len(ids):
+            raise ValueError(f"parts end at {ends!r}")
+        if int(ids.min()) < 0 or int(ids.max()) >= len(vocab):
+            raise ValueError(f"ids up to {ids.max()} for {len(vocab)} tokens")
+        return assemble(ids, (ends[0], ends[1], ends[2]), vocab, dict(facts), tuple(notes))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("The token file is damaged", f"{token_file}: {error}"[:300], "Read the corpus again") from error
+
+
+def number_all(reader: Reader, tokenizer: Tokenizer, most: int | None) -> tuple[Spool, list[str]]:
+    """All tokens, numbered in order of first appearance, and what each number stands for."""
+    spool, index = Spool(), numbering(tokenizer.unit)
+    for source in reader.sources:
+        for chunk in tokenizer.chunks(reader.texts(source)):
+            if most is not None:
+                chunk = chunk[: most - spool.count]
+            spool.append(index.number(chunk))
+            if most is not None and spool.count >= most:
+                return spool, index.tokens
+    return spool, index.tokens
+
+
+def count_each(spool: Spool, stop: int, size: int) -> np.ndarray:
+    """How often each of `size` numbers is among the first `stop`."""
+    counts = np.zeros(size, np.int64)
+    for piece in spool.pieces(0, stop):
+        counts += np.bincount(piece, minlength=size)
+    return counts
+
+
+def check_shares(valid: float, test: float, max_tokens: int | None) -> None:
+    """InputError unless the shares leave something to train on."""
+    if not (valid >= 0 and test >= 0 and valid + test < 1):
+        raise InputError(
+            "The shares of a text are at least 0 and leave some to train on", f"valid {valid}, test {test}", "0.1?"
+        )
+    if max_tokens is not None and max_tokens < 2:
+        raise InputError("max_tokens must be at least 2", repr(max_tokens), "Leave it out to read everything")
+
+
+def split(count: int, valid: float, test: float) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """Where the training, validation and test part end. A part too short to hold one target is left to training, and noted."""
+    if count < 2:
+        wrong = "The corpus is empty" if count == 0 else "The corpus has one token, and nothing to predict from it"
+        raise InputError(wrong, f"{count} tokens", "Give a text of two tokens or more")
+    sizes, notes = [], []
+    for name, share in (("validation", valid), ("test", test)):
+        size = int(count * share)
+        if share and size < 2:
+            notes.append(f"{count} tokens are too few for a {name} part of {share:g}: there is none.")
+        sizes.append(size if size >= 2 else 0)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return (count - sum(sizes), count - sizes[1], count), tuple(notes)
+
+
+def assemble(
+    ids: np.ndarray, ends: tuple[int, int, int], vocab: Vocabulary, facts: dict[str, Any], notes: tuple[str, ...]
+) -> Corpus:
+    """Cut the ids into parts, and count what only shows then."""
+    train, valid, test = (ids[start:end] for start, end in zip((0, *ends), ends, strict=False))
+    parts = {"train": train, "valid": valid, "test": test}
+    facts["parts"] = {name: len(part) for name, part in parts.items()}
+    facts["unknown"] = {name: unknown_share(part, vocab) for name, part in parts.items() if len(part)}
+    valid_tokens, test_tokens = (Tokens(part) if len(part) else None for part in (valid, test))
+    return Corpus(Tokens(train), valid_tokens, test_tokens, vocab, facts, notes)
+
+
+def unknown_share(ids: np.ndarray, vocab: Vocabulary) -> float:
+    """The share of <unk> among `ids`."""
+    return 0.0 if vocab.unknown is None else int(np.count_nonzero(ids == vocab.unknown)) / len(ids)

@@ -1,0 +1,190 @@
+"""Streams: an endless supply of epochs, each a sequence of windows over the ids of a text.
+
+Knows ids, plans and windows; must not know text, vocabularies, models or training. Window n of an epoch is a pure function
+of the settings, the epoch and n, so a stream's whole state is two numbers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from bptt.data.noise import noise
+from bptt.data.plan import SAMPLINGS, Layout
+from bptt.errors import CheckpointError, InputError, did_you_mean
+from bptt.types import Window
+
+
+class TextStream:
+    """Windows of B rows and T steps over a text; every target is the token after its input.
+
+    ids         [N] integers, in memory or memory-mapped
+    batch_size  rows B; shrinks, with a warning, when the text is shorter than B windows
+    steps       T, the steps of a window
+    sampling    "sequential": B lanes of equal length; row i of a window continues row i of the one before; the last window
+                of an epoch may be shorter; reset at the first step of an epoch. At most B - 1 + offset tokens go unused.
+                "random": windows in random order, reset at each first step; the last batch is filled up with masked rows.
+                "shuffled": blocks of `block` tokens in random order, reset at each block's first step; within a block
+                windows continue each other; the last partial batch is dropped.
+    seed        of the offsets, the order and the noise; ≥ 0
+    offset      True: each epoch skips a drawn number of tokens, in [0, steps] (sequential) or [0, block - 1], so that cuts
+                fall elsewhere each time (a text that leaves no room for that draws from what it leaves). False: none.
+                An integer: that many. Default: True, but False for "shuffled".
+    drop_last   drop the last partial batch or, for "sequential", the last shorter window. Default: only for "shuffled".
+    block       for "shuffled": length of a block in tokens; default `steps`
+
+    Each `iter(stream)` is the next epoch. `state_dict()` is valid at any point: after `load_state_dict`, the next iteration
+    hands out exactly the windows that were not handed out yet, bit for bit. One iteration at a time.
+    `noise` depends on (seed, epoch, position of the token in the text) alone, not on how the text is cut.
+
+    Raises InputError for fewer than two tokens or settings out of range; CheckpointError for a foreign state.
+
+    >>> stream = TextStream(np.arange(11), batch_size=2, steps=3, offset=False)
+    >>> [window.inputs.tolist() for window in stream]
+    [[[0, 1, 2], [5, 6, 7]], [[3, 4], [8, 9]]]
+    """
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        batch_size: int = 32,
+        steps: int = 35,
+        sampling: str = "sequential",
+        *,
+        seed: int = 0,
+        offset: bool | int | None = None,
+        drop_last: bool | None = None,
+        block: int | None = None,
+    ) -> None:
+        check_settings(len(ids), batch_size, steps, sampling, seed, offset, block)
+        self.ids, self.sampling, self.seed = ids, sampling, seed
+        self.notes: list[str] = []
+        self._settings = {"batch_size": batch_size, "steps": steps, "block": block, "tokens": len(ids)}
+        targets = len(ids) - 1
+        length = min(steps if sampling != "shuffled" or block is None else block, targets)
+        rows = min(batch_size, targets // length)
+        self._shrink(batch_size, steps, rows, targets)
+        self.layout = Layout(
+            targets=targets,
+            batch_size=rows,
+            steps=min(steps, length),
+            block=None if sampling == "sequential" else length,
+            offset=(sampling != "shuffled") if offset is None else offset,
+            drop_last=(sampling == "shuffled") if drop_last is None else drop_last,
+            seed=seed,
+        )
+        if self.layout.offset is not True and targets - int(self.layout.offset) < rows * length:
+            todo = f"Give at most {targets - rows * length}"
+            raise InputError("The offset leaves less than one window for every row", f"offset {offset}", todo)
+        self._stand_at(0, 0)
+
+    def _shrink(self, batch_size: int, steps: int, rows: int, targets: int) -> None:
+        if rows < batch_size:
+            self._note(f"The text has {targets} targets, fewer than {batch_size} rows need: the batch shrinks to {rows}.")
+        if targets < steps:
+            self._note(f"The text has {targets} targets, fewer than one window of {steps} steps: windows are that short.")
+
+    def _note(self, note: str) -> None:
+        self.notes.append(note)
+        warnings.warn(note, stacklevel=5)
+
+    def _stand_at(self, epoch: int, handed: int) -> None:
+        self.epoch, self.handed, self._begun = epoch, handed, False
+        self._plan = self.layout.plan(epoch)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows B of every window, after shrinking."""
+        return self.layout.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps T of a full window."""
+        return self.layout.steps
+
+    def __len__(self) -> int:
+        """Windows in the current epoch; a drawn offset can make it differ by a window from epoch to epoch."""
+        return len(self._plan)
+
+    def __iter__(self) -> Iterator[Window]:
+        if self._begun or self.handed == len(self):
+            self._stand_at(self.epoch + 1, 0)
+        self._begun = True
+        return self._rest()
+
+    def _rest(self) -> Iterator[Window]:
+        while self.handed < len(self):
+            self.handed += 1
+            yield self.window(self.handed - 1)
+
+    def window(self, number: int) -> Window:
+        """Window `number` of the current epoch, without moving on."""
+        at = self._plan.positions(number)
+        reset = np.zeros(at.shape, bool)
+        reset[:, 0] = self._plan.begins(number)
+        mask = np.repeat(self._plan.rows(number)[:, None], at.shape[1], axis=1)
+        inputs, targets = (np.asarray(self.ids[where], dtype=np.int64) for where in (at, at + 1))
+        return Window(*map(torch.from_numpy, (inputs, targets, reset, mask, noise(self.seed, self.epoch, at))))
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be equal for a state to mean the same windows."""
+        own = {"sampling": self.sampling, "offset": self.layout.offset, "drop_last": self.layout.drop_last, "seed": self.seed}
+        return {**self._settings, **own}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands, as plain JSON: the epoch, how many of its windows are handed out, and the settings."""
+        return {"epoch": self.epoch, "handed": self.handed, "settings": self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where `state` was taken; CheckpointError unless it is a state of a stream with equal settings."""
+        epoch, handed, settings = read_state(state)
+        for key, value in self._identity().items():
+            if settings.get(key) != value:
+                given = f"{key} was {settings.get(key)!r}, is {value!r}"
+                raise CheckpointError("The saved stream had other settings", given, "Continue with equal settings and text")
+        if not 0 <= handed <= len(self.layout.plan(epoch)):
+            raise CheckpointError("The saved stream stands outside its epoch", f"{handed} windows handed out", "It is damaged")
+        self._stand_at(epoch, handed)
+
+
+def read_state(state: Any) -> tuple[int, int, dict[str, Any]]:
+    """Take a stream state apart; CheckpointError unless it has the parts and types that `state_dict` gives."""
+    try:
+        epoch, handed, settings = state["epoch"], state["handed"], state["settings"]
+    except (TypeError, KeyError) as error:
+        raise CheckpointError("This is not the state of a stream", f"{error}", "Give what state_dict() returned") from error
+    if type(epoch) is not int or type(handed) is not int or epoch < 0 or not isinstance(settings, dict):
+        raise CheckpointError("The saved stream is damaged", f"epoch {epoch!r}, handed {handed!r}", "Use another checkpoint")
+    return epoch, handed, settings
+
+
+def check_settings(
+    tokens: int, batch_size: int, steps: int, sampling: str, seed: int, offset: bool | int | None, block: int | None
+) -> None:
+    """InputError for settings that no text could satisfy, or a text too short to hold one target."""
+    if sampling not in SAMPLINGS:
+        raise InputError("No such sampling", repr(sampling), did_you_mean(sampling, list(SAMPLINGS)))
+    for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}", repr(value), f"Give {name}={least} or more")
+    if block is not None and (sampling != "shuffled" or block < steps):
+        given = f"block={block}, steps={steps}, sampling={sampling!r}"
+        raise InputError("A block holds one window or more, and only shuffled sampling has blocks", given, "Leave block out")
+    if offset is not None and offset < 0:
+        raise InputError("An offset counts tokens to skip", repr(offset), "Give True, False or a number from 0")
+    if tokens < 2:
+        raise InputError("A text needs two tokens, one to read and one to predict", f"{tokens}", "Give a longer text")
+
+
+def whole(ids: np.ndarray, steps: int = 1024) -> TextStream:
+    """One lane that reads every token in order: all N - 1 targets, each exactly once, windows of `steps` (the last shorter).
+
+    For evaluation, where the state carried from token to token must not depend on batch or window.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return TextStream(ids, batch_size=1, steps=steps, offset=False)
