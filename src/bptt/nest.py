@@ -16,7 +16,7 @@ from torch import Tensor
 Nest = Any
 
 
-def map(function: Callable[..., Any], nest: Nest, *others: Nest) -> Nest:  # noqa: A001 - read as nest.map
+def map(function: Callable[..., Any], nest: Nest, *others: Nest) -> Nest:
     """Apply `function` to every leaf of `nest` (and the matching leaves of `others`), keeping the shape of the nest."""
     if nest is None:
         return None

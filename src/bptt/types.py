@@ -64,7 +64,8 @@ class Window:
             noise = torch.randint(-(2**63), 2**63 - 1, shape, dtype=torch.int64, device=device)
         for name, value in (("reset", reset), ("mask", mask), ("noise", noise)):
             if value.shape != shape:
-                raise ShapeError(f"{name} has another shape than the inputs", f"{tuple(value.shape)}", f"Give it as {tuple(shape)}")
+                wrong = f"{name} has another shape than the inputs"
+                raise ShapeError(wrong, f"{tuple(value.shape)}", f"Give it as {tuple(shape)}")
         return cls(inputs, targets, reset, mask, noise)
 
     @property
@@ -125,7 +126,8 @@ class Carry(NamedTuple):
     memory: Any = None
 
 
-class Estimate(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Estimate:
     """One gradient, already added into `.grad`, and where the stream stands after it.
 
     loss_sum  sum of the losses that this estimate counts, detached
@@ -141,7 +143,7 @@ class Estimate(NamedTuple):
     carry: Carry
     steps: int
     ready: bool = True
-    info: Mapping[str, float] = {}
+    info: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Unroll(Protocol):
@@ -193,6 +195,11 @@ class Strategy(Protocol):
     online: ClassVar[bool]
     cost: ClassVar[str]
     reference: ClassVar[str]
+
+    @property
+    def per_window(self) -> bool:
+        """True if what one update spends depends on where windows end; False if window borders leave no trace."""
+        ...
 
     def nominal(self, steps: int) -> int:
         """How many steps' losses one update spends when windows have `steps` steps: a constant of the run."""

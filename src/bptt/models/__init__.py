@@ -1,0 +1,6 @@
+"""Models: encode → recurrent → readout, and the unrolled form that gradient strategies see."""
+
+from bptt.models.language import LanguageModel, LanguageSettings
+from bptt.models.unroll import Unroll
+
+__all__ = ["LanguageModel", "LanguageSettings", "Unroll"]

@@ -1,0 +1,48 @@
+"""Exact back-propagation through the whole window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import ClassVar
+
+from bptt import nest
+from bptt.gradients.idle import idle
+from bptt.types import Carry, Estimate, Unroll, Window
+
+
+@dataclasses.dataclass(frozen=True)
+class Full:
+    """The exact gradient over all steps of a window; the state is carried on, detached, to the next window.
+
+    ∂L/∂θ = Σ_t Σ_{k ≤ t} q_t D_t … D_{t−k+1} I_{t−k}        (every lag within the window)
+
+    Memory grows with the window, and so do the powers of the Jacobians D: gradients may vanish or explode with T.
+
+    >>> Full().nominal(35)
+    35
+    """
+
+    exact: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
+    online: ClassVar[bool] = False
+    per_window: ClassVar[bool] = True
+    cost: ClassVar[str] = "one forward and one backward; memory O(T)"
+    reference: ClassVar[str] = "Werbos 1990, Backpropagation through time: what it does and how to do it, Proc. IEEE 78(10)"
+
+    def nominal(self, steps: int) -> int:
+        """One update spends the losses of a window."""
+        return steps
+
+    def start(self, unroll: Unroll, batch_size: int) -> Carry:
+        """The initial state; no memory of its own."""
+        return Carry(nest.detach(unroll.initial_state(batch_size)))
+
+    def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:
+        """One estimate per window."""
+        if not window.steps:
+            yield idle(window, carry)
+            return
+        loss, state = unroll.segment(window, nest.detach(carry.state))
+        unroll.backward(loss)
+        yield Estimate(loss.detach(), window.count, Carry(nest.detach(state)), window.steps)

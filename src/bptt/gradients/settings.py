@@ -1,0 +1,14 @@
+"""Checks of what a strategy is given, so that each says the same of the same mistake."""
+
+from __future__ import annotations
+
+from bptt.errors import InputError
+
+
+def step_count(name: str, value: object) -> int:
+    """`value`, if it is a number of steps: a whole number, at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(
+            f"{name} must be a whole number of steps, at least 1", f"{name}={value!r}", f"Give for example {name}=32"
+        )
+    return value

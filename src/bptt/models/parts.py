@@ -1,0 +1,49 @@
+"""The ends of a language model: tokens in, scores out. They know vectors of tokens, and nothing of time but a step's noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bptt.nn import Dropout
+
+
+class OneHot(nn.Module):
+    """Token v as the v-th unit vector: ids [B, T] → [B, T, V]. No parameters: the layer's input weights are the table."""
+
+    def __init__(self, size: int, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.size = size
+        # A buffer without content follows the model through .to(), .double() and .cuda().
+        self.register_buffer("like", torch.zeros(0, dtype=dtype), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.one_hot(ids, self.size).to(self.like.dtype)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        return str(self.size)
+
+
+class Embed(nn.Module):
+    """A learned vector per token, with dropout: ids [B, T] → [B, T, E]."""
+
+    def __init__(self, size: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.table = nn.Embedding(size, width)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, ids: Tensor, noise: Tensor | None = None) -> Tensor:
+        return self.dropout(self.table(ids), noise)
+
+
+class Readout(nn.Module):
+    """Scores of the next token: o = Dropout(h) W_hqᵀ + b_q, [B, T, H] → [B, T, V]."""
+
+    def __init__(self, width: int, size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(width, size)
+
+    def forward(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:
+        return self.linear(self.dropout(hidden, noise))

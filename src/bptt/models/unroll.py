@@ -1,0 +1,190 @@
+"""A model unrolled over a stretch: encode → recurrent → readout → loss, and the gradient that flows back through it.
+
+This is all that a gradient strategy sees. It knows nothing of loaders, optimisers, devices or logging; the strategy knows
+nothing of layers. Gradients land in `.grad`, divided by `per`, a constant of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bptt import nest
+from bptt.errors import ContractError
+from bptt.losses import cross_entropy
+from bptt.nn import adapt
+from bptt.types import State, Window
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Unroll(nn.Module):
+    """A recurrent computation over windows, for gradient strategies.
+
+    Arguments:
+        encode     module on inputs [B, T, …] → [B, T, I], or None for inputs that already are [B, T, I]
+        recurrent  a layer or cell of bptt, of torch.nn, or your own (see `bptt.testing.check_cell`)
+        readout    module on [B, T, H] → outputs [B, T, …], or None
+        loss       function (outputs, targets) → [B, T]
+        per        what a sum of losses is divided by before it reaches `.grad`: batch size × `strategy.nominal(T)`
+        autocast   a lower precision such as torch.bfloat16 for the matrix products, or None
+
+    An encoder or readout whose `forward` names an argument `noise` receives the window's noise [B, T] for its dropout.
+
+    >>> unroll = Unroll(None, torch.nn.GRU(3, 5), torch.nn.Linear(5, 7))
+    >>> window = Window.of(torch.randn(2, 4, 3), torch.randint(7, (2, 4)))
+    >>> loss, state = unroll.segment(window, unroll.initial_state(2))
+    >>> unroll.backward(loss)
+    """
+
+    def __init__(
+        self,
+        encode: nn.Module | None,
+        recurrent: nn.Module,
+        readout: nn.Module | None,
+        loss: Loss = cross_entropy,
+        *,
+        per: float = 1.0,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.encode = nn.Identity() if encode is None else encode
+        self.recurrent = adapt(recurrent)
+        self.readout = nn.Identity() if readout is None else readout
+        self.loss, self.per, self.autocast = loss, float(per), autocast
+        self._noisy = {name for name in ("encode", "readout") if takes_noise(getattr(self, name))}
+
+    @property
+    def causal(self) -> bool:
+        """False if an output depends on later inputs: such a model cannot be cut, carried or run online."""
+        return self.recurrent.causal
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of `batch_size` rows before their first step, attached to the parameters it depends on."""
+        return self.recurrent.initial_state(batch_size)
+
+    def losses(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
+        """The loss of every row and step [B, T], masked ones included, and the state after the last step."""
+        outputs, state = self.outputs(window, state, edge)
+        return self._loss(outputs, window), state
+
+    def outputs(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
+        """The readout of every step, and the state after the last step."""
+        # Asking whether any row resets costs one pass over a small mask and spares a selection per step.
+        reset = window.reset if window.reset.any() else None
+        with self._precision(window):
+            return self._run(window, state, edge, reset)
+
+    def segment(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
+        """The sum of the losses that count, and the state after the last step, still attached.
+
+        Arguments: state from `initial_state` or an earlier segment; edge [B, T], the factor on the gradient that flows back
+        into the state on entering each step.
+        """
+        losses, state = self.losses(window, state, edge)
+        return masked_sum(losses, window.mask), state
+
+    def forward(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
+        """`segment` without any shortcut that looks at values, so that vmap, jvp and jacrev can pass."""
+        outputs, state = self._run(window, state, edge, window.reset)
+        return masked_sum(self._loss(outputs, window), window.mask), state
+
+    def pure(self, params: Mapping[str, Tensor], window: Window, state: State) -> tuple[Tensor, State]:
+        """`segment` as a pure function of the parameters by name, for torch.func."""
+        return torch.func.functional_call(self, dict(params), (window, state))
+
+    def backward(self, loss: Tensor | None, *, start: State = None, end: State = None, adjoint: State = None) -> State:
+        """Add d(loss + ⟨end, adjoint⟩)/dθ ÷ per into `.grad`; return the adjoint at `start`, or None without `start`.
+
+        Arguments: loss, a scalar; start, leaves from `nest.as_leaves` at which to read d(…)/dstart; end, an attached state;
+        adjoint, its gradient. Adjoints are in the units of the loss sum, not divided by `per`.
+        """
+        roots: list[Tensor] = []
+        pulls: list[Tensor | None] = []
+        if loss is not None and loss.requires_grad:
+            roots.append(loss / self.per)
+            pulls.append(None)
+        if adjoint is not None:
+            for value, pull in zip(nest.leaves(end), nest.leaves(adjoint), strict=True):
+                if nest.is_float(value) and value.requires_grad:
+                    roots.append(value)
+                    pulls.append(pull / self.per)
+        if roots:
+            torch.autograd.backward(roots, pulls)
+        return None if start is None else nest.map(self._adjoint, start)
+
+    def add(self, gradients: Mapping[str, Tensor]) -> None:
+        """Add gradients by parameter name, in the units of the loss sum, that `backward` did not make."""
+        parameters = dict(self.named_parameters())
+        unknown = gradients.keys() - parameters.keys()
+        if unknown:
+            raise ContractError("There is no such parameter", ", ".join(sorted(unknown)), "Use the names of named_parameters()")
+        for name, gradient in gradients.items():
+            parameter, share = parameters[name], gradient.detach() / self.per
+            parameter.grad = share if parameter.grad is None else parameter.grad + share
+
+    @torch.no_grad()
+    def states(self, window: Window, state: State) -> State:
+        """The state before every step of `window`, leaves [B, T, …], detached."""
+        before = []
+        for t in range(window.steps):
+            before.append(state)
+            _, state = self.segment(window[:, t : t + 1], state)
+        return nest.map(lambda *leaves: torch.stack(leaves, 1), *before)
+
+    def rows(self, window: Window, states: State) -> tuple[State, Tensor]:
+        """One batched call on B·T rows, each from its own state.
+
+        Arguments: states, leaves [B·T, …] in the row order of `window.rows()`. Returns the states after the step, leaves
+        [B·T, …], and the losses [B·T], zero where the mask is off.
+        """
+        single = window.rows()
+        losses, after = self.losses(single, states)
+        return after, torch.where(single.mask, losses, 0.0).squeeze(1)
+
+    def agree(self, value: Tensor) -> Tensor:
+        """The mean of `value` over all processes: with one process, the value itself."""
+        return value
+
+    def _run(self, window: Window, state: State, edge: Tensor | None, reset: Tensor | None) -> tuple[Tensor, State]:
+        encoded = self._part("encode", window.inputs, window)
+        hidden, state = self.recurrent(encoded, state, reset=reset, edge=edge, noise=window.noise)
+        return self._part("readout", hidden, window), state
+
+    def _part(self, name: str, value: Tensor, window: Window) -> Tensor:
+        module = getattr(self, name)
+        return module(value, noise=window.noise) if name in self._noisy else module(value)
+
+    def _loss(self, outputs: Tensor, window: Window) -> Tensor:
+        losses = self.loss(outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs, window.targets)
+        if losses.shape != window.mask.shape:
+            raise ContractError(
+                "The loss must give one number per row and step",
+                f"shape {tuple(losses.shape)}",
+                f"Return {tuple(window.mask.shape)}: no mean and no sum over rows or steps",
+            )
+        return losses
+
+    def _precision(self, window: Window) -> contextlib.AbstractContextManager[object]:
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(window.inputs.device.type, dtype=self.autocast)
+
+    def _adjoint(self, leaf: Tensor) -> Tensor:
+        if not nest.is_float(leaf):
+            return leaf
+        return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * self.per
+
+
+def masked_sum(losses: Tensor, mask: Tensor) -> Tensor:
+    """Sum of the losses [B, T] where `mask` [B, T] is true; a NaN under the mask stays out."""
+    return torch.where(mask, losses, 0.0).sum()
+
+
+def takes_noise(module: nn.Module) -> bool:
+    """True if the module's forward names an argument `noise`."""
+    return "noise" in inspect.signature(module.forward).parameters
