@@ -1,0 +1,146 @@
+"""Puts a run on one page: `write_report`. Knows the run directory and the sections; must not know models or training.
+
+The page needs nothing but itself: no script, style, font or picture from elsewhere, and its content security policy forbids any.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bptt.errors import InputError
+from bptt.report.facts import Facts, facts_of
+from bptt.report.run import Run, read_run
+from bptt.report.sections import SECTIONS, Section, render, templates, vocabulary_size
+from bptt.report.words import compact, duration, number, percent, significant
+
+
+def write_report(run_dir: Path | str, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> Path:
+    """Write `report.html` into a run directory: one self-contained page on a run, finished or not.
+
+    run_dir   the directory of a run; missing or damaged files become notes on the page
+    sections  the parts of the page, each a function from the run to a `Section`
+
+    Returns the path of the page, which appears whole or not at all. Raises InputError if the directory is missing, is not a run
+    or cannot be written to.
+
+    Example: `write_report("runs/book")`.
+    """
+    run = read_run(run_dir)
+    target = Path(run_dir) / "report.html"
+    try:
+        _replace(target, page(run, sections))
+    except OSError as error:
+        raise InputError("The report cannot be written", f"{target}: {error.strerror}", "Free space or change permissions") from error
+    return target
+
+
+def page(run: Run, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> str:
+    """The HTML of the page."""
+    from markupsafe import Markup
+
+    facts = facts_of(run)
+    script = _source("page.js")
+    parts = [section(run) for section in sections]
+    return render(
+        "page.html",
+        run=run,
+        facts=facts,
+        story=story(run, facts),
+        tiles=tiles(run, facts),
+        sections=[(part, Markup(part.html)) for part in parts],
+        style=Markup(_source("page.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def story(run: Run, facts: Facts) -> str:
+    """What was trained on what and how well, in plain words; what is not known is left out."""
+    cell, gradient = run.setting("cell"), run.setting("gradient")
+    source = run.corpus.get("source") or run.setting("source", "corpus", "text")
+    count, tokens = facts.parameters, number(run.corpus.get("tokens"))
+    what = f"A {str(cell).upper()} model" if cell else "A model"
+    what += f" with {_quantity(count)} parameters" if count else ""
+    on = f" trained on {_short(source)}" if source else " trained on text"
+    on += f" ({_quantity(tokens)} {facts.unit}s)" if tokens else ""
+    by = f", with gradients by {_short(gradient)}" if gradient else ""
+    return f"{what}{on}{by}. {_result(facts)}"
+
+
+def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
+    """Key figures as (name, value, remark); a figure that is not known is left out."""
+    size = vocabulary_size(run)
+    found: list[tuple[str, str | None, str]] = [
+        ("Best validation perplexity", _if(facts.best_perplexity, significant), f"blind guessing: {compact(size)}" if size else ""),
+        (f"Bits per {facts.unit}", _if(facts.bits, significant), "validation, best"),
+        ("Training perplexity", _if(facts.train_perplexity, significant), "last epoch" if facts.train_is_epoch else "latest steps"),
+        ("Best step", _if(facts.best_step, _whole), f"of {_whole(facts.last_step)}" if facts.last_step else ""),
+        ("Epochs", _if(facts.epochs, _whole), ""),
+        ("Training time", _if(facts.seconds, duration), f"{_quantity(facts.tokens)} tokens" if facts.tokens else ""),
+        ("Tokens per second", _if(facts.tokens_per_second, _quantity), ""),
+        ("Clipped steps", _if(facts.clip_rate, percent), f"threshold {compact(facts.clip)}" if facts.clip else ""),
+        ("Parameters", _if(facts.parameters, _quantity), ""),
+    ]
+    return [(name, value, remark) for name, value, remark in found if value is not None]
+
+
+def _result(facts: Facts) -> str:
+    after = [f"{_whole(facts.last_step)} steps" if facts.last_step else "", duration(facts.seconds) if facts.seconds else ""]
+    took = " and ".join(part for part in after if part)
+    lead = f"After {took}, it" if took else "It"
+    if facts.best_perplexity is None:
+        train = facts.train_perplexity
+        return f"{lead} reached a training perplexity of {significant(train)}." if train else "No result is logged yet."
+    result = f"{lead} reached a validation perplexity of {significant(facts.best_perplexity)}"
+    result += f" ({significant(facts.bits)} bits per {facts.unit})" if facts.bits is not None else ""
+    result += f" at step {_whole(facts.best_step)}" if facts.best_step is not None else ""
+    train = facts.train_perplexity
+    return result + (f"; on the training text it stands at {significant(train)}." if train else ".")
+
+
+def _if(value: float | None, form: Callable[[float], str]) -> str | None:
+    return None if value is None else form(value)
+
+
+def _whole(value: float | None) -> str:
+    return "" if value is None else significant(value, 1)
+
+
+def _quantity(value: float) -> str:
+    """1,234 in full, larger numbers in words: 1.23 million."""
+    for limit, word in ((1e9, "billion"), (1e6, "million")):
+        if value >= limit:
+            return f"{value / limit:.3g} {word}"
+    return significant(value, 3)
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = str(value)
+    return text if len(text) <= limit else "…" + text[1 - limit :]
+
+
+def _source(name: str) -> str:
+    environment = templates()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write `text` beside `target` and move it there in one step, so that no reader sees half a page."""
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)

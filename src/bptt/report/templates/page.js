@@ -1,0 +1,76 @@
+"use strict";
+// Without this script the page shows the same: every sample in a row, and curves without a readout.
+
+function readout(plot) {
+  const data = JSON.parse(plot.querySelector("script").textContent);
+  const cursor = plot.querySelector(".cursor"), box = plot.querySelector(".readout");
+  let at = data.hi;
+
+  function nearest(points) {
+    let lo = 0, hi = points.length - 1;
+    while (hi - lo > 1) {
+      const middle = (lo + hi) >> 1;
+      if (points[middle][0] < at) lo = middle; else hi = middle;
+    }
+    return at - points[lo][0] < points[hi][0] - at ? points[lo] : points[hi];
+  }
+
+  function show() {
+    const rows = data.lines.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
+    if (!rows.length) return hide();
+    const step = rows[0].point[0], share = step / data.hi;
+    const head = document.createElement("b");
+    head.textContent = "step " + Math.round(step).toLocaleString("en");
+    box.replaceChildren(head, ...rows.map(({ line, point }) => {
+      const row = document.createElement("span");
+      row.className = line.kind;
+      row.textContent = data.lines.length > 1 ? point[1] + " " + line.name : point[1];
+      return row;
+    }));
+    cursor.style.left = 100 * share + "%";
+    box.style.left = share < 0.5 ? "calc(" + 100 * share + "% + 10px)" : "auto";
+    box.style.right = share < 0.5 ? "auto" : "calc(" + (100 - 100 * share) + "% + 10px)";
+    cursor.hidden = box.hidden = false;
+  }
+
+  function hide() { cursor.hidden = box.hidden = true; }
+
+  function point(event) {
+    const frame = plot.getBoundingClientRect();
+    at = Math.min(Math.max((event.clientX - frame.left) / frame.width, 0), 1) * data.hi;
+    show();
+  }
+
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerdown", point);
+  plot.addEventListener("pointerleave", hide);
+  plot.addEventListener("blur", hide);
+  plot.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: -0.01, ArrowRight: 0.01, Home: -1, End: 1 }[event.key];
+    if (move === undefined) return;
+    event.preventDefault();
+    at = Math.min(Math.max(at + move * data.hi, 0), data.hi);
+    show();
+  });
+}
+
+function slide(samples) {
+  const cards = [...samples.querySelectorAll("article")], slider = samples.querySelector(".slider");
+  if (cards.length < 2) return;
+  const range = slider.querySelector("input"), [earlier, later] = slider.querySelectorAll("button");
+  function show(index) {
+    range.value = index;
+    range.setAttribute("aria-valuetext", cards[range.value].querySelector("h3").textContent);
+    cards.forEach((card, number) => card.classList.toggle("past", number !== Number(range.value)));
+    earlier.disabled = range.value === range.min;
+    later.disabled = range.value === range.max;
+  }
+  range.addEventListener("input", () => show(range.value));
+  earlier.addEventListener("click", () => show(Number(range.value) - 1));
+  later.addEventListener("click", () => show(Number(range.value) + 1));
+  slider.hidden = false;
+  show(cards.length - 1);
+}
+
+document.querySelectorAll(".plot").forEach(readout);
+document.querySelectorAll(".samples").forEach(slide);
