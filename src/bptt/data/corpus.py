@@ -90,19 +90,18 @@ def read_text(
     spool, tokens = number_all(reader, tokenizer, max_tokens)
     count = min(spool.count, max_tokens or spool.count)
     ends, notes = split(count, valid, test)
+    counts = [count_each(spool, start, end, len(tokens)) for start, end in zip((0, *ends), ends, strict=False)]
     if vocab is None:
         settings: dict[str, Any] = {"min_freq": min_freq, "limit": limit, "reserved": reserved, "map_reserved": map_reserved}
-        vocab = Vocabulary.from_counts(tokens, count_each(spool, ends[0], len(tokens)), tokenizer=tokenizer, **settings)
-    distinct = int(np.count_nonzero(count_each(spool, count, len(tokens))))
+        vocab = Vocabulary.from_counts(tokens, counts[0], tokenizer=tokenizer, **settings)
     table = vocab.ids_of(tokens)
     path = None if token_file is None else Path(token_file)
     ids = tokenfile.store((table[piece] for piece in spool.pieces(0, count)), count, table.dtype, path)
-    facts = {**reader.facts(), "unit": vocab.unit, "tokens": count, "distinct": distinct, "vocabulary": len(vocab)}
-    corpus = assemble(ids, ends, vocab, facts, notes)
+    facts = {**reader.facts(), **count_facts(counts, vocab, table)}
     if path is not None:
-        about = {"ends": list(ends), "vocab": vocab.to_json(), "facts": corpus.facts, "notes": list(notes)}
+        about = {"ends": list(ends), "vocab": vocab.to_json(), "facts": facts, "notes": list(notes)}
         tokenfile.write_about(path, ids, about)
-    return corpus
+    return assemble(ids, ends, vocab, facts, notes)
 
 
 def open_corpus(token_file: str | os.PathLike[str]) -> Corpus:
@@ -112,8 +111,9 @@ def open_corpus(token_file: str | os.PathLike[str]) -> Corpus:
         vocab, ends, facts, notes = Vocabulary.from_json(about["vocab"]), about["ends"], about["facts"], about["notes"]
         if [type(end) for end in ends] != [int] * 3 or not 2 <= ends[0] <= ends[1] <= ends[2] == len(ids):
             raise ValueError(f"parts end at {ends!r}")
-        if int(ids.min()) < 0 or int(ids.max()) >= len(vocab):
-            raise ValueError(f"ids up to {ids.max()} for {len(vocab)} tokens")
+        least, most = tokenfile.extremes(Path(token_file), ids.dtype)
+        if least < 0 or most >= len(vocab):
+            raise ValueError(f"ids from {least} to {most} for {len(vocab)} tokens")
         return assemble(ids, (ends[0], ends[1], ends[2]), vocab, dict(facts), tuple(notes))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError("The token file is damaged", f"{token_file}: {error}"[:300], "Read the corpus again") from error
@@ -132,12 +132,22 @@ def number_all(reader: Reader, tokenizer: Tokenizer, most: int | None) -> tuple[
     return spool, index.tokens
 
 
-def count_each(spool: Spool, stop: int, size: int) -> np.ndarray:
-    """How often each of `size` numbers is among the first `stop`."""
+def count_each(spool: Spool, start: int, stop: int, size: int) -> np.ndarray:
+    """How often each of `size` numbers is among those from `start` to `stop`."""
     counts = np.zeros(size, np.int64)
-    for piece in spool.pieces(0, stop):
+    for piece in spool.pieces(start, stop):
         counts += np.bincount(piece, minlength=size)
     return counts
+
+
+def count_facts(counts: list[np.ndarray], vocab: Vocabulary, table: np.ndarray) -> dict[str, Any]:
+    """What the counts of each part's numbers tell: tokens, distinct ones, the share of each part that is <unk>."""
+    sizes = {name: int(part.sum()) for name, part in zip(("train", "valid", "test"), counts, strict=True)}
+    unknown = table == (-1 if vocab.unknown is None else vocab.unknown)
+    shares = {name: int(part[unknown].sum()) / sizes[name] for name, part in zip(sizes, counts, strict=True) if sizes[name]}
+    total = np.sum(counts, axis=0)
+    own = {"unit": vocab.unit, "vocabulary": len(vocab), "distinct": int(np.count_nonzero(total)), "tokens": int(total.sum())}
+    return {**own, "parts": sizes, "unknown": shares}
 
 
 def check_shares(valid: float, test: float, max_tokens: int | None) -> None:
@@ -169,15 +179,7 @@ def split(count: int, valid: float, test: float) -> tuple[tuple[int, int, int], 
 def assemble(
     ids: np.ndarray, ends: tuple[int, int, int], vocab: Vocabulary, facts: dict[str, Any], notes: tuple[str, ...]
 ) -> Corpus:
-    """Cut the ids into parts, and count what only shows then."""
+    """Cut the ids into parts; an empty part is None."""
     train, valid, test = (ids[start:end] for start, end in zip((0, *ends), ends, strict=False))
-    parts = {"train": train, "valid": valid, "test": test}
-    facts["parts"] = {name: len(part) for name, part in parts.items()}
-    facts["unknown"] = {name: unknown_share(part, vocab) for name, part in parts.items() if len(part)}
     valid_tokens, test_tokens = (Tokens(part) if len(part) else None for part in (valid, test))
     return Corpus(Tokens(train), valid_tokens, test_tokens, vocab, facts, notes)
-
-
-def unknown_share(ids: np.ndarray, vocab: Vocabulary) -> float:
-    """The share of <unk> among `ids`."""
-    return 0.0 if vocab.unknown is None else int(np.count_nonzero(ids == vocab.unknown)) / len(ids)

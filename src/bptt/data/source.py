@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +28,7 @@ class Source:
     """A named supply of bytes. `encoding` is set where it is known, and then stands above what the user says."""
 
     name: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[], AbstractContextManager[BinaryIO]]
     encoding: str | None = None
 
 
@@ -43,16 +44,16 @@ def find_source(name: str) -> Source:
     """An existing path, else "-" (standard input), else `$BPTT_DATA/NAME.txt`, else a named corpus."""
     path = Path(name)
     if name == "-":
-        return Source("standard input", lambda: sys.stdin.buffer)
+        return Source("standard input", lambda: nullcontext(sys.stdin.buffer))  # stays open: it is not ours
     if name and os.path.exists(name):
         return Source(name, lambda: open_file(path))
-    folder = os.environ.get("BPTT_DATA")
-    if folder and name and (Path(folder) / f"{name}.txt").is_file():
-        return Source(name, lambda: open_file(Path(folder) / f"{name}.txt"))
+    folder = Path(os.environ.get("BPTT_DATA") or os.devnull)
+    if name and os.path.isfile(folder / f"{name}.txt"):
+        return Source(name, lambda: open_file(folder / f"{name}.txt"))
     if name in CORPORA:
         return Source(name, lambda: open_named(name), encoding="utf-8")
-    own = [entry.stem for entry in Path(folder).glob("*.txt")] if folder and os.path.isdir(folder) else []
-    raise InputError("No such file or corpus", repr(name), did_you_mean(name, sorted({*CORPORA, *own})))
+    own = [entry.stem for entry in folder.glob("*.txt")] if folder.is_dir() else []
+    raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], sorted({*CORPORA, *own})))
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -33,11 +33,10 @@ class Spool:
 
     def pieces(self, start: int, stop: int) -> Iterator[np.ndarray]:
         """The integers `start` to `stop`, in pieces."""
-        self._file.seek(0)
-        first = 0
+        first = offset = 0
         for dtype, count in self._pieces:
-            piece = np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
-            part = piece[max(0, start - first) : max(0, stop - first)]
-            first += count
-            if len(part):
-                yield part
+            if first < stop and start < first + count:
+                self._file.seek(offset)
+                piece = np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
+                yield piece[max(0, start - first) : stop - first]
+            first, offset = first + count, offset + count * dtype.itemsize

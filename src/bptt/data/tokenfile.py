@@ -81,3 +81,12 @@ def load(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError("This is not a whole token file", f"{path}: {error}"[:300], "Read the corpus again") from error
     return np.memmap(path, dtype=dtype, mode="r", shape=(count,)), about
+
+
+def extremes(path: Path, dtype: np.dtype) -> tuple[int, int]:
+    """The smallest and the largest id of a token file; read in blocks, because pages of a mapping would stay in memory."""
+    ranges = []
+    with path.open("rb") as file:
+        while len(block := np.fromfile(file, dtype, count=1 << 22)):
+            ranges.append((int(block.min()), int(block.max())))
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
