@@ -7,7 +7,7 @@ module as it is, never rebinding a parameter, and calls it as a module, so that 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bptt import nest
 from bptt.errors import ContractError
 from bptt.kernels.walk import Borders, walk
-from bptt.nn.layered import Layered
+from bptt.nn.layered import Layered, recur
 from bptt.nn.masks import Masks
 from bptt.types import State
 
@@ -128,24 +128,28 @@ class TorchLayer(TorchStates):
 
 
 class TorchCell(Layer):
-    """torch.nn.RNNCell, LSTMCell or GRUCell, step by step from zeros."""
+    """torch.nn.RNNCell, LSTMCell or GRUCell: our recurrence over the cell's own parameters, from zeros.
 
-    def __init__(self, cell: nn.RNNCellBase) -> None:
+    So all steps are projected at once, and vmap passes, which torch's own cells refuse. The cell's hooks do not run.
+    """
+
+    kinds: ClassVar[dict[type[nn.Module], str]] = {nn.RNNCell: "elman", nn.LSTMCell: "lstm", nn.GRUCell: "gru"}
+
+    def __init__(self, cell: nn.Module) -> None:
         super().__init__()
-        self.cell = cell
-        self.pair = isinstance(cell, nn.LSTMCell)
+        self.cell: Any = cell
+        self.kind = next(name for kind, name in self.kinds.items() if isinstance(cell, kind))
 
     def initial_state(self, batch_size: int) -> State:
         weight = self.cell.weight_hh
         zeros = torch.zeros(batch_size, self.cell.hidden_size, dtype=weight.dtype, device=weight.device)
-        return (zeros, zeros.clone()) if self.pair else zeros
+        return (zeros, zeros.clone()) if self.kind == "lstm" else zeros
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
-        return walk(self.step, x.unbind(1), state, reset=masks.reset, edge=masks.edge, lengths=masks.lengths)
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        state = self.cell(x, state)
-        return (state[0] if self.pair else state), state
+        cell = self.cell
+        extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
+        weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
+        return recur(self.kind, x, state, *weights, masks=masks, **extra)
 
 
 class Cell(Layer):
@@ -203,3 +207,12 @@ class Given(Layer):
 def parameters_of(module: nn.Module) -> set[str]:
     """The argument names of a module's forward."""
     return set(inspect.signature(module.forward).parameters)
+
+
+def takes_two(module: nn.Module) -> bool:
+    """Whether a module's forward can be called as forward(x, state)."""
+    try:
+        inspect.signature(module.forward).bind(None, None)
+    except TypeError:
+        return False
+    return True

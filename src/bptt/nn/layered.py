@@ -114,16 +114,9 @@ class Layered(nn.RNNBase):
         return torch.cat([y.transpose(0, 1), z.transpose(0, 1)], -1).transpose(0, 1), [state, last]
 
     def _direction(self, x: Tensor, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
-        """One direction of one layer: project all steps at once, then run the recurrence."""
-        weight_ih, weight_hh = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
-        bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
-        bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
-        # Step after step in memory: every step of the loop then reads one contiguous block.
-        projected = functional.linear(x.transpose(0, 1).contiguous(), weight_ih, bias_ih).transpose(0, 1)
-        kernel = choose(self.cell, weight_hh.device.type, weight_hh.dtype)
-        return kernel.function(
-            projected, state, weight_hh, bias_hh, reset=masks.reset, edge=masks.edge, lengths=masks.lengths, **self._extra()
-        )
+        """One direction of one layer."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
+        return recur(self.cell, x, state, *(getattr(self, f"{name}_{suffix}") for name in names), masks=masks, **self._extra())
 
     def _extra(self) -> dict[str, Any]:
         """Further arguments of the kernel."""
@@ -152,6 +145,26 @@ class Layered(nn.RNNBase):
     def _wrong_state(self, batched: bool, hx: State) -> str:
         kind, dim = ("batched 3-D", 3) if batched else ("unbatched 2-D", 2)
         return f"For {kind} input, hx should also be {dim}-D but got {hx.dim()}-D tensor"
+
+
+def recur(
+    cell: str,
+    x: Tensor,
+    state: State,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    *,
+    masks: Masks,
+    **extra: Any,
+) -> tuple[Tensor, State]:
+    """One direction of one layer: project all steps of x [B, T, I] at once, then run the recurrence that dispatch chooses."""
+    # Step after step in memory: every step of the loop then reads one contiguous block.
+    projected = functional.linear(x.transpose(0, 1).contiguous(), weight_ih, bias_ih).transpose(0, 1)
+    kernel = choose(cell, weight_hh.device.type, weight_hh.dtype)
+    reset, edge, lengths, _ = masks
+    return kernel.function(projected, state, weight_hh, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
 
 
 def _gather(states: list[State]) -> State:

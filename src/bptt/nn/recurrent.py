@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from bptt.errors import ContractError
-from bptt.nn.adapters import Cell, DropIn, Given, Layer, TorchCell, TorchLayer, parameters_of
+from bptt.nn.adapters import Cell, DropIn, Given, Layer, TorchCell, TorchLayer, parameters_of, takes_two
 from bptt.nn.layered import Layered
 
 
@@ -31,8 +31,8 @@ def adapt(module: nn.Module) -> Layer:
         return DropIn(module)
     if isinstance(module, nn.RNNBase):
         return TorchLayer(module)
-    if isinstance(module, nn.RNNCellBase):
-        return TorchCell(module)
+    if getattr(type(module), "forward", None) in [kind.forward for kind in TorchCell.kinds]:
+        return _torch_cell(module)
     if not isinstance(module, nn.Module):
         raise ContractError("A recurrent module is a torch.nn.Module", type(module).__name__, WANTED)
     return _written(module)
@@ -44,6 +44,17 @@ WANTED = (
 )
 
 
+def _torch_cell(cell: nn.Module) -> Layer:
+    """The wrapper of one of torch's cells, whose forward is not called."""
+    if cell._forward_pre_hooks or cell._forward_hooks:
+        raise ContractError(
+            f"{type(cell).__name__} carries forward hooks, which would not run",
+            f"{len(cell._forward_pre_hooks)} before and {len(cell._forward_hooks)} after its forward",
+            "Remove them (torch.nn.utils.parametrizations replaces the hook of weight_norm), or wrap it in a cell of your own",
+        )
+    return TorchCell(cell)
+
+
 def _written(module: nn.Module) -> Layer:
     """The wrapper of a module that somebody else wrote."""
     named, name = parameters_of(module), type(module).__name__
@@ -51,6 +62,6 @@ def _written(module: nn.Module) -> Layer:
         raise ContractError(f"{name} has no initial_state(batch_size)", f"forward({', '.join(sorted(named))})", WANTED)
     if {"reset", "edge"} <= named:
         return Given(module)
-    if len(named) != 2:
+    if not takes_two(module):
         raise ContractError(f"{name} is neither a cell nor a layer", f"forward({', '.join(sorted(named))})", WANTED)
     return Cell(module)
