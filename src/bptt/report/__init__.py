@@ -1,4 +1,7 @@
-"""One self-contained HTML page on a run. Knows the files of a run directory; must not know models, training or the command line."""
+"""One self-contained HTML page on a run.
+
+Knows the files of a run directory; must not know models, training or the command line.
+"""
 
 from bptt.report.page import write_report
 from bptt.report.run import Run, read_run

@@ -36,7 +36,8 @@ class Axis:
         """Three to eight round numbers in [lo, hi]."""
         if self.log:
             for digits in ((1,), (1, 3), (1, 2, 5)):
-                found = [t for e in range(_exponent(self.lo), _exponent(self.hi) + 1) for d in digits if self.holds(t := d * 10.0**e)]
+                powers = range(_exponent(self.lo), _exponent(self.hi) + 1)
+                found = [tick for power in powers for digit in digits if self.holds(tick := digit * 10.0**power)]
                 if len(found) >= 4:
                     return found[:: math.ceil(len(found) / 7)]
         step = _round_step((self.hi - self.lo) / 6)
@@ -50,7 +51,7 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One curve. `kind` picks its look: "raw" (faint, may leave the frame), "main", or "valid" (with a dot at each point)."""
+    """One curve. `kind` picks its look: "raw" (faint, cut at the frame), "main", or "valid" (with a dot at each point)."""
 
     name: str
     points: Sequence[Point]
@@ -90,7 +91,7 @@ class Chart:
             "tone": self.tone,
             "legend": [line for line in lines if len(lines) > 1],
             "paths": [{"kind": line.kind, "line": path(line.points, x, y), "dots": dots(line, x, y)} for line in lines],
-            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks()],
+            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t)],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
             "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
             "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
@@ -121,14 +122,14 @@ def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
 
 
 def dots(line: Line, x: Axis, y: Axis) -> str:
-    """A dot at each point of a curve with few points, as zero-length strokes (circles would be stretched with the plot)."""
-    if line.kind != "valid" or len(line.points) > 60:
+    """A dot at each point where points are few, as zero-length strokes (circles would be stretched with the plot)."""
+    if len(line.points) > {"raw": 0, "main": 3, "valid": 60}[line.kind]:
         return ""
     return "".join(f"M{_place(at, value, x, y)}h0" for at, value in line.points if value is not None)
 
 
 def _place(at: float, value: float, x: Axis, y: Axis) -> str:
-    return f"{BOX * x.share(at):.6g} {BOX * min(max(1 - y.share(value), -1), 2):.5g}"
+    return f"{BOX * x.share(at):.6g} {BOX * min(max(1 - y.share(value), 0), 1):.5g}"
 
 
 def _readout(line: Line) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-"""The four charts of a training run: perplexity, gradient norm, learning rate, speed. Knows which curves matter, not how they look."""
+"""The four charts of a training run: perplexity, gradient norm, learning rate, speed.
+
+Knows which curves matter; must not know how they look.
+"""
 
 from __future__ import annotations
 
 from bptt.report.chart import Chart, Line
 from bptt.report.facts import facts_of, nats_of
 from bptt.report.run import Run
-from bptt.report.series import Point, curve, exponential, smooth, speed
+from bptt.report.series import Point, centred, curve, exponential, speed
 from bptt.report.words import compact, number, percent, significant
 
 
@@ -25,7 +28,7 @@ def _perplexity(run: Run) -> Chart:
     if losses:
         lines = [
             Line("each update", exponential(losses), "raw"),
-            Line("training", exponential(smooth(losses, _span(len(losses))))),
+            Line("training", exponential(centred(losses, _span(len(losses))))),
         ]
     else:
         lines = [Line("training, mean of an epoch", exponential((float(r["step"]), nats_of(r)) for r in run.epochs))]
@@ -46,12 +49,13 @@ def _gradient_norm(run: Run) -> Chart:
     level = (facts.clip, f"clip at {compact(facts.clip)}") if facts.clip is not None and facts.clip > 0 else None
     known = sorted(y for _, y in norms if y is not None and y > 0)
     wide = bool(known) and known[-1 - len(known) // 200] > 30 * known[len(known) // 200]
-    lines = [Line("each update", norms, "raw"), Line("smoothed", smooth(norms, _span(len(norms))))]
+    lines = [Line("each update", norms, "raw"), Line("smoothed", centred(norms, _span(len(norms))))]
     return Chart("Gradient norm", about, lines, log=wide, zero=True, level=level, tone="norm")
 
 
 def _learning_rate(run: Run) -> Chart:
-    return Chart("Learning rate", "Size of the updates, as scheduled.", [Line("rate", curve(run.steps, "lr"))], zero=True, tone="rate")
+    about = "Size of the updates, as scheduled."
+    return Chart("Learning rate", about, [Line("rate", curve(run.steps, "lr"))], zero=True, tone="rate")
 
 
 def _speed(run: Run) -> Chart:

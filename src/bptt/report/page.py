@@ -1,6 +1,6 @@
 """Puts a run on one page: `write_report`. Knows the run directory and the sections; must not know models or training.
 
-The page needs nothing but itself: no script, style, font or picture from elsewhere, and its content security policy forbids any.
+The page needs nothing but itself: no script, style, font or picture from elsewhere, and its policy forbids any.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def write_report(run_dir: Path | str, sections: Sequence[Callable[[Run], Section
     try:
         _replace(target, page(run, sections))
     except OSError as error:
-        raise InputError("The report cannot be written", f"{target}: {error.strerror}", "Free space or change permissions") from error
+        given = f"{target}: {error.strerror}"
+        raise InputError("The report cannot be written", given, "Free space or change permissions") from error
     return target
 
 
@@ -69,19 +70,22 @@ def story(run: Run, facts: Facts) -> str:
     count, tokens = facts.parameters, number(run.corpus.get("tokens"))
     what = f"A {str(cell).upper()} model" if cell else "A model"
     what += f" with {_quantity(count)} parameters" if count else ""
-    on = f" trained on {_short(source)}" if source else " trained on text"
+    on = f" was trained on {_short(source)}" if source else " was trained"
     on += f" ({_quantity(tokens)} {facts.unit}s)" if tokens else ""
     by = f", with gradients by {_short(gradient)}" if gradient else ""
-    return f"{what}{on}{by}. {_result(facts)}"
+    end = " Then it diverged." if facts.status[1] == "bad" else ""
+    return f"{what}{on}{by}. {_result(facts)}{end}"
 
 
 def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
     """Key figures as (name, value, remark); a figure that is not known is left out."""
     size = vocabulary_size(run)
+    guessing = f"blind guessing: {compact(size)}" if size else ""
+    span = "last epoch" if facts.train_is_epoch else "latest steps"
     found: list[tuple[str, str | None, str]] = [
-        ("Best validation perplexity", _if(facts.best_perplexity, significant), f"blind guessing: {compact(size)}" if size else ""),
+        ("Best validation perplexity", _if(facts.best_perplexity, significant), guessing),
         (f"Bits per {facts.unit}", _if(facts.bits, significant), "validation, best"),
-        ("Training perplexity", _if(facts.train_perplexity, significant), "last epoch" if facts.train_is_epoch else "latest steps"),
+        ("Training perplexity", _if(facts.train_perplexity, significant), span),
         ("Best step", _if(facts.best_step, _whole), f"of {_whole(facts.last_step)}" if facts.last_step else ""),
         ("Epochs", _if(facts.epochs, _whole), ""),
         ("Training time", _if(facts.seconds, duration), f"{_quantity(facts.tokens)} tokens" if facts.tokens else ""),

@@ -50,11 +50,9 @@ def read_run(run_dir: Path | str) -> Run:
     """
     folder = Path(run_dir)
     if not folder.is_dir():
-        raise InputError("There is no such run directory", str(run_dir), "Give the folder that a training run wrote (its --out)")
+        raise InputError("There is no such run directory", str(run_dir), "Give the folder that training wrote (its --out)")
     if not any((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl")):
-        raise InputError(
-            "This directory is not a run", str(run_dir), "Give a folder that holds config.yaml or metrics.jsonl, as training writes it"
-        )
+        raise InputError("This directory is not a run", str(run_dir), "Give a folder that holds config.yaml or metrics.jsonl")
     run = Run(folder.resolve().name)
     run.config = _mapping(run, folder / "config.yaml", _yaml)
     run.environment = _mapping(run, folder / "env.json", json.loads)
@@ -112,7 +110,7 @@ def _mapping(run: Run, path: Path, parse: Any) -> Record:
 
 
 def _records(run: Run, path: Path) -> Iterator[Record]:
-    """The objects of a JSON-lines file. The last line may be torn (a run that is being written or was killed): no note for it."""
+    """The objects of a JSON-lines file. The last line may be torn, by a kill or by being written: no note for it."""
     text = _text(path)
     if text is None:
         run.notes.append(f"{path.name} is missing: there are no curves to show.")

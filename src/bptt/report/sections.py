@@ -1,7 +1,7 @@
 """The parts of the page, in order: each a small function from a run to a section.
 
-To add a part, write such a function and put it into `SECTIONS`, or pass your own list to `write_report`. A section shows what is
-there and says what is missing; it escapes through its template and never raises on a strange run.
+To add a part, write such a function and put it into `SECTIONS`, or pass your own list to `write_report`. A section shows what
+is there and says what is missing; it escapes through its template and never raises on a strange run.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def glossary(run: Run) -> Section:
     return Section("How to read this page", render("glossary.html", facts=facts_of(run), vocabulary=vocabulary))
 
 
-SECTIONS: tuple[Callable[[Run], Section], ...] = (curves, samples, data, configuration, environment, glossary)
+SECTIONS: tuple[Callable[[Run], Section], ...] = (curves, samples, data, glossary, configuration, environment)
 
 
 def spread(items: list[Any], limit: int) -> list[Any]:

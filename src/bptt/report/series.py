@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from bptt.report.words import number
@@ -36,6 +37,12 @@ def smooth(points: Sequence[Point], span: float) -> list[Point]:
     return result
 
 
+def centred(points: Sequence[Point], span: float) -> list[Point]:
+    """The mean of `smooth` from both ends, which does not lag behind a falling curve."""
+    ahead, back = smooth(points, span), smooth(points[::-1], span)[::-1]
+    return [(x, None if y is None or z is None else (y + z) / 2) for (x, y), (_, z) in zip(ahead, back, strict=True)]
+
+
 def thin(points: Sequence[Point], limit: int = 800) -> list[Point]:
     """At most about `limit` points that look the same: the lowest and the highest of each bucket, and a gap if it holds one."""
     if len(points) <= limit:
@@ -59,8 +66,9 @@ def speed(records: Sequence[dict[str, Any]], pieces: int = 200) -> list[Point]:
     """Tokens per second over `pieces` stretches of the run, from its running totals; a gap where a clock went back."""
     totals = [(float(r["step"]), number(r.get("tokens")), number(r.get("seconds"))) for r in records]
     known = [(x, tokens, seconds) for x, tokens, seconds in totals if tokens is not None and seconds is not None]
-    stride = max(1, math.ceil((len(known) - 1) / pieces))
+    ends = known[:: max(1, math.ceil(len(known) / pieces))]
+    ends += known[-1:] if ends[-1:] != known[-1:] else []
     result: list[Point] = []
-    for (_, tokens, seconds), (x, later, end) in zip(known[::stride], known[stride::stride], strict=False):
+    for (_, tokens, seconds), (x, later, end) in pairwise(ends):
         result.append((x, (later - tokens) / (end - seconds) if end > seconds and later >= tokens else None))
     return result

@@ -29,10 +29,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def compact(value: float) -> str:
-    """`value` as short as a tile or an axis wants it: 850, 12.5k, 3.2M, 1e-05."""
+    """`value` as short as a tile or an axis wants it: 850, 12.5k, 3.2M, 1e-5."""
     size = abs(value)
     if value and not 1e-4 <= size < 1e15:
-        return f"{value:.3g}"
+        return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
     for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= limit:
             return f"{value / limit:.4g}{letter}"
@@ -52,10 +52,11 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 in percent, never a bare 0 for something that happened."""
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    return f"{100 * share:.3g} %" if share < 0.9995 or share >= 1 else "> 99.9 %"
+    """A share of 1 in percent: 12.3 %, 0.94 %; never a bare 0 for something that happened."""
+    if 0 < share < 1e-4:
+        return "< 0.01 %"
+    shown = f"{100 * share:.{1 if share >= 0.1 else 2}f}"
+    return (shown.split(".")[0] if shown.strip("0").endswith(".") else shown) + " %"
 
 
 def visible(token: str, limit: int = 24) -> str:
