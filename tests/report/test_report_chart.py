@@ -30,6 +30,14 @@ def test_the_centred_mean_does_not_lag_behind_a_line() -> None:
     assert smooth(points, 9)[200][1] == pytest.approx(points[200][1] + 16, abs=1e-6)
 
 
+def test_the_centred_mean_weighs_by_distance_and_skips_gaps() -> None:
+    a = 1 - 1 / 3
+    means = [y for _, y in centred([(0, 7.0), (1, None), (2, 1.0), (3, 4.0)], 3)]
+    assert means[1] is None
+    assert means[2] == pytest.approx((a * 7 + 1 + a * 4) / (1 + 2 * a), abs=1e-12)
+    assert means[0] == pytest.approx((7 + a * 1 + a * a * 4) / (1 + a + a * a), abs=1e-12)
+
+
 def test_thinning_keeps_extremes_order_and_gaps() -> None:
     points = [(float(x), math.sin(x)) for x in range(100_000)]
     points[31_234] = (31_234.0, 50.0)
@@ -37,6 +45,7 @@ def test_thinning_keeps_extremes_order_and_gaps() -> None:
     thinned = thin(points, 800)
     assert len(thinned) <= 800 and thinned == sorted(thinned, key=lambda point: point[0])
     assert (31_234.0, 50.0) in thinned and (77_777.0, None) in thinned
+    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
 
 
 def test_short_curves_stay_as_they_are() -> None:

@@ -27,32 +27,38 @@ def exponential(points: Iterable[Point]) -> list[Point]:
 
 def smooth(points: Sequence[Point], span: float) -> list[Point]:
     """Exponential moving mean over about `span` points, unbiased from the first: m_t = Σ aⁱ y_{t-i} / Σ aⁱ, a = 1 - 1/span."""
-    keep = 1 - 1 / max(span, 1.0)
-    total = weight = 0.0
-    result: list[Point] = []
-    for x, y in points:
-        if y is not None:
-            total, weight = keep * total + y, keep * weight + 1
-        result.append((x, None if y is None else total / weight))
-    return result
+    means = (total / weight if weight else None for total, weight in _sums(points, span))
+    return [(x, None if y is None else mean) for (x, y), mean in zip(points, means, strict=True)]
 
 
 def centred(points: Sequence[Point], span: float) -> list[Point]:
-    """The mean of `smooth` from both ends, which does not lag behind a falling curve."""
-    ahead, back = smooth(points, span), smooth(points[::-1], span)[::-1]
-    return [(x, None if y is None or z is None else (y + z) / 2) for (x, y), (_, z) in zip(ahead, back, strict=True)]
+    """The same mean to both sides, m_t = Σ a^|i| y_{t+i} / Σ a^|i|: it does not lag behind a falling curve."""
+    both = zip(points, _sums(points, span), reversed(_sums(points[::-1], span)), strict=True)
+    return [(x, None if y is None else (before + after - y) / (w + v - 1)) for (x, y), (before, w), (after, v) in both]
+
+
+def _sums(points: Sequence[Point], span: float) -> list[tuple[float, float]]:
+    """For each point Σ aⁱ y_{t-i} and Σ aⁱ over the points up to it; gaps weigh nothing."""
+    keep = 1 - 1 / max(span, 1.0)
+    total = weight = 0.0
+    result: list[tuple[float, float]] = []
+    for _, y in points:
+        if y is not None:
+            total, weight = keep * total + y, keep * weight + 1
+        result.append((total, weight))
+    return result
 
 
 def thin(points: Sequence[Point], limit: int = 800) -> list[Point]:
-    """At most about `limit` points that look the same: the lowest and the highest of each bucket, and a gap if it holds one."""
+    """At most about `limit` points that look the same: both ends, and of each bucket lowest, highest and a gap."""
     if len(points) <= limit:
         return list(points)
     gaps = any(y is None for _, y in points)
-    buckets = limit // (3 if gaps else 2)
-    result: list[Point] = []
+    buckets, inner = (limit - 2) // (3 if gaps else 2), points[1:-1]
+    result = [points[0]]
     for index in range(buckets):
-        result += _extremes(points[index * len(points) // buckets : (index + 1) * len(points) // buckets])
-    return result
+        result += _extremes(inner[index * len(inner) // buckets : (index + 1) * len(inner) // buckets])
+    return [*result, points[-1]]
 
 
 def _extremes(bucket: Sequence[Point]) -> list[Point]:
