@@ -45,6 +45,14 @@ class RunInUseError(BpttError):
     exit_code = 3
 
 
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by a signal and has been saved; `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, signal: int, saved: str) -> None:
+        self.exit_code = 128 + signal
+        super().__init__(saved)
+
+
 def sentence(part: str) -> str:
     """`part` with a full stop, unless it already ends like a sentence."""
     return part if part[-1:] in ".!?…。" else part + "."

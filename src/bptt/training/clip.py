@@ -1,0 +1,53 @@
+"""Clipping of gradients by their norm, safe for every size that a float can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def gradient_norm(parameters: Iterable[Tensor]) -> float:
+    """Euclidean norm over the gradients of all parameters; parameters without a gradient count as zero.
+
+    Computed in float64 and, where even that overflows, after division by the largest entry: gradients of 1e20 in float32 or
+    1e200 in float64 have a finite norm. NaN or infinite gradients give NaN or inf.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None and parameter.grad.numel()]
+    if not gradients:
+        return 0.0
+    norm = _norm(gradients, 1.0)
+    if math.isnan(norm) or 1e-150 < norm < math.inf:
+        return norm
+    largest = max(float(gradient.abs().max()) for gradient in gradients)
+    return largest * _norm(gradients, largest) if 0 < largest < math.inf else largest
+
+
+def _norm(gradients: list[Tensor], unit: float) -> float:
+    parts = [gradient if unit == 1.0 else gradient.double() / unit for gradient in gradients]
+    return math.sqrt(sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in parts))
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[Tensor], limit: float | None) -> tuple[float, bool]:
+    """Scale all gradients by min(1, limit / (‖g‖ + 1e-6)); returns ‖g‖ before, and whether it was above the limit.
+
+    `torch.nn.utils.clip_grad_norm_` with the same formula returns zeros for gradients of 1e20 in float32: its norm overflows.
+
+    Source: Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks, section 3.2.
+    """
+    parameters = list(parameters)
+    norm = gradient_norm(parameters)
+    if limit is None or not norm > limit:
+        return norm, False
+    factor = limit / (norm + 1e-6)
+    if math.isfinite(norm):
+        for parameter in parameters:
+            if parameter.grad is not None:
+                # Two factors where one alone would underflow to zero in the gradient's own precision.
+                root = math.sqrt(factor)
+                parameter.grad.mul_(factor) if factor > 1e-30 else parameter.grad.mul_(root).mul_(root)
+    return norm, True

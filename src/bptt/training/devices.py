@@ -1,0 +1,29 @@
+"""Where to compute, and in which precision."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from bptt.errors import InputError
+
+
+def find_device(name: str) -> torch.device:
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InputError("There is no such device", f"device={name!r}", "Use auto, cpu, cuda or cuda:N")
+    if name.startswith("cuda"):
+        count, number = torch.cuda.device_count(), int(name[5:] or 0)
+        if number >= count:
+            raise InputError("There is no such device here", f"device={name!r}, {count} CUDA devices found", "Use cpu or auto")
+    return torch.device(name)
+
+
+def precision(name: str) -> tuple[torch.dtype, torch.dtype | None]:
+    """The type of the parameters, and the lower one of the products, if any."""
+    if name == "bfloat16":
+        return torch.float32, torch.bfloat16
+    return getattr(torch, name), None

@@ -1,0 +1,116 @@
+"""A run directory: what is in it, who may write into it, and what may be replaced.
+
+    config.yaml env.json corpus.json metrics.jsonl checkpoints/ samples.txt report.html
+
+Knows names and files; must not know what training does. Nothing is overwritten unasked, and nothing foreign ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bptt.errors import CheckpointError, InputError
+from bptt.files import to_json, write_durably
+
+OURS = ("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html")
+FOLDERS = ("checkpoints", "tensorboard")
+
+
+class RunDirectory:
+    """The files of one run below `path`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def make(self) -> None:
+        """The directory itself, so that it can be locked."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError("The run directory is a file", str(self.path), "Give the name of a directory")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                "The run directory cannot be made", f"{self.path}: {error.strerror}", "Give another place"
+            ) from error
+
+    def is_run(self) -> bool:
+        """True if there is a run in it."""
+        return (self.path / "config.yaml").is_file()
+
+    def require(self) -> RunDirectory:
+        """Itself, if there is a run in it."""
+        if not self.path.exists():
+            raise CheckpointError("There is no such run directory", str(self.path), "`bptt runs` lists the runs here")
+        if not self.is_run():
+            raise CheckpointError(
+                "This is not a run directory", f"{self.path} has no config.yaml", "`bptt runs` lists the runs here"
+            )
+        return self
+
+    def clear(self, *, overwrite: bool) -> None:
+        """Make room for a new run: an existing one goes only if asked, files that are not a run's never."""
+        present = {entry.name for entry in self.path.iterdir()} - {".lock"}
+        if not present:
+            return
+        foreign = present - {*OURS, *FOLDERS}
+        if foreign or not self.is_run():
+            raise InputError(
+                "The directory holds files that are not a run's",
+                f"{self.path}: {', '.join(sorted(foreign or present)[:5])}",
+                "Give another directory",
+            )
+        if not overwrite:
+            raise InputError(
+                "There is a run in this directory already",
+                str(self.path),
+                "Continue it with --resume, replace it with --overwrite, or give another directory",
+            )
+        for name in OURS:
+            (self.path / name).unlink(missing_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """One of the JSON files."""
+        write_durably(self.path / name, to_json(value, indent=1) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """One of the JSON files; CheckpointError if it is not readable."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(
+                f"{name} of the run cannot be read", f"{self.path}: {error}", "Restore it from a copy"
+            ) from error
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """config.yaml."""
+        import yaml
+
+        write_durably(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> dict[str, Any]:
+        """config.yaml; CheckpointError if it is not readable."""
+        import yaml
+
+        try:
+            config = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            given = f"{self.path}: {error}".splitlines()[0]
+            raise CheckpointError("config.yaml of the run cannot be read", given, "Restore it from a copy") from error
+        if not isinstance(config, dict):
+            raise CheckpointError("config.yaml of the run holds no settings", str(self.path), "Restore it from a copy")
+        return config

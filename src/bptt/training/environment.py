@@ -1,0 +1,44 @@
+"""What a run ran on: versions, machine, precision, kernel. Written into the run, so that a figure can be traced."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy
+import torch
+
+from bptt.kernels import choose
+
+
+def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
+    """Facts about the process, as plain JSON."""
+    from importlib.metadata import version
+
+    kernel = choose(cell, device, torch.float64 if dtype == "float64" else torch.float32) if cell in KERNELS else None
+    return {
+        "bptt": version("bptt"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "kernel": kernel.name if kernel else "the cell's own steps",
+        "kernel_reason": kernel.reason if kernel else "",
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+KERNELS = {"rnn": "elman", "lstm": "lstm", "gru": "gru"}

@@ -1,0 +1,77 @@
+"""`fit`: train a model on a corpus, with validation, samples, checkpoints and a run directory around the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bptt.data import Corpus
+from bptt.models import LanguageModel
+from bptt.training.directory import RunDirectory
+from bptt.training.listeners import Listener
+from bptt.training.lock import Lock
+from bptt.training.run import Run
+from bptt.training.session import Session
+from bptt.training.settings import TrainSettings
+from bptt.training.signals import Interrupts
+
+
+def fit(
+    model: LanguageModel,
+    corpus: Corpus,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    config: Mapping[str, Any] | None = None,
+    listeners: Iterable[Listener] = (),
+    **settings: Any,
+) -> Run:
+    """Train `model` on `corpus`.
+
+    Arguments:
+        model      a `LanguageModel`; its parameters are changed in place
+        corpus     from `read_text`
+        out        run directory for metrics, samples and checkpoints; None: nothing is written
+        resume     go on from the newest checkpoint in `out`, as if nothing had happened
+        overwrite  replace a run that is already in `out`
+        config     what config.yaml shall say; None: the settings
+        listeners  functions that are called with every event (see `bptt.training.listeners`)
+        settings   the fields of `TrainSettings` by name: gradient, epochs, batch_size, steps, lr, clip, seed …
+
+    Returns a `Run`. Raises InputError for settings that cannot be, DivergedError when a number is no longer finite,
+    RunInUseError if another process holds `out`, Interrupted after SIGINT or SIGTERM, once everything is saved.
+
+        corpus = bptt.read_text("book.txt", unit="char", valid=0.1)
+        model = bptt.LanguageModel("gru", vocab=corpus.vocab, hidden_size=256)
+        run = bptt.fit(model, corpus, gradient=bptt.Truncated(64), epochs=3, out="runs/book")
+        print(run.best.perplexity)
+    """
+    chosen = TrainSettings(**settings)
+    with contextlib.ExitStack() as stack:
+        directory = None
+        if out is not None:
+            directory = RunDirectory(out)
+            directory.require() if resume else directory.make()
+            stack.enter_context(Lock(directory.path))
+            if not resume:
+                directory.clear(overwrite=overwrite)
+        interrupts = stack.enter_context(Interrupts())
+        session = Session(model, corpus, chosen, directory, interrupts, list(listeners))
+        stack.callback(session.close)
+        if resume:
+            session.resume()
+        else:
+            session.begin(config or describe(model, chosen))
+        return session.run()
+
+
+def describe(model: LanguageModel, settings: TrainSettings) -> dict[str, Any]:
+    """The settings of a run as plain values."""
+    trained = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    trained |= {"gradient": repr(settings.gradient), "sample_prefix": list(settings.sample_prefix)}
+    made = {} if model.own_cell else dataclasses.asdict(model.settings)
+    return {**made, **trained}

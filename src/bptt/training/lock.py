@@ -1,0 +1,54 @@
+"""One process per run directory: a lock that the system itself releases when its holder dies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from bptt.errors import RunInUseError
+
+
+class Lock:
+    """Exclusive hold of a directory, as a context manager; RunInUseError at once if another live process has it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / ".lock"
+        self.handle: int | None = None
+
+    def __enter__(self) -> Lock:
+        self.handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _try_lock(self.handle):
+            holder = os.pread(self.handle, 32, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
+            os.close(self.handle)
+            self.handle = None
+            raise RunInUseError(
+                "Another process is working in this run directory",
+                f"{self.path.parent}" + (f", held by process {holder}" if holder else ""),
+                "Wait for it to end, or give another directory",
+            )
+        os.truncate(self.handle, 0)
+        os.write(self.handle, str(os.getpid()).encode())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.handle is not None:
+            os.close(self.handle)  # which releases the lock; the file stays: removing it would let two processes hold two files
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

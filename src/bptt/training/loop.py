@@ -1,0 +1,144 @@
+"""The loop, for every strategy: estimates come, are spent if they are ready, and the carry goes on.
+
+Knows strategies by their contract, streams by theirs, and updates; must not know models, files or people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from bptt.data import TextStream
+from bptt.models import Unroll
+from bptt.training.health import check_estimate
+from bptt.training.pack import like, move
+from bptt.training.update import Spent, Update
+from bptt.types import Carry, Estimate, Strategy, Window
+
+
+def estimates(
+    strategy: Strategy, unroll: Unroll, windows: Iterable[Window], carry: Carry, consumed: int = 0
+) -> Iterator[tuple[Window, int, Estimate]]:
+    """Every estimate over `windows`, with its window and how many steps of that are consumed.
+
+    consumed  steps of the first window that are behind us, when a run goes on in the middle of one
+    """
+    for window in windows:
+        start, consumed = consumed, 0
+        for estimate in strategy.gradients(unroll, window[:, start:], carry):
+            carry = estimate.carry
+            yield window, start + estimate.steps, estimate
+
+
+@dataclasses.dataclass
+class Tally:
+    """Sums over an epoch."""
+
+    nats: float = 0.0
+    count: int = 0
+    updates: int = 0
+    clipped: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Nats per token so far."""
+        return self.nats / self.count if self.count else 0.0
+
+    def add(self, loss: float, count: int, spent: Spent | None) -> None:
+        """One more estimate."""
+        self.nats += loss
+        self.count += count
+        if spent is not None:
+            self.updates += 1
+            self.clipped += spent.clipped
+
+
+class Training:
+    """A training run as a value that moves: parameters, carry, place in the stream, counters.
+
+    `epoch()` runs what is left of an epoch, one estimate at a time; between two of them `state_dict()` holds everything that
+    the rest of the run depends on, apart from parameters and random states.
+    """
+
+    def __init__(self, unroll: Unroll, stream: TextStream, strategy: Strategy, update: Update, device: torch.device) -> None:
+        self.unroll, self.stream, self.strategy, self.update, self.device = unroll, stream, strategy, update, device
+        self.carry = strategy.start(unroll, stream.batch_size)
+        self.before: dict[str, Any] = stream.state_dict()
+        self.consumed = 0
+        self.step = self.tokens = self.epochs = 0
+        self.tally = Tally()
+
+    def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
+        """Every estimate of (the rest of) the current epoch, spent if it was ready."""
+        self.stream.load_state_dict(self.before)
+        if self.stream.epoch == self.epochs and self.stream.handed == len(self.stream):
+            return  # saved after the last window of this epoch, before `end_epoch`
+        for window, consumed, estimate in estimates(self.strategy, self.unroll, self._windows(), self.carry, self.consumed):
+            self._advance(window, consumed, estimate)
+            yield estimate, self._spend(window, estimate)
+
+    def close(self) -> tuple[Estimate, Spent | None]:
+        """Spend the stretch that is still open, once, after the last window of a run."""
+        window = self.stream.window(0)[:, :0].to(self.device)
+        estimate = list(self.strategy.gradients(self.unroll, window, self.carry))[-1]
+        self.carry = estimate.carry
+        return estimate, self._spend(window, estimate)
+
+    def end_epoch(self) -> None:
+        """Count the epoch, and forget its sums."""
+        self.epochs += 1
+        self.tally = Tally()
+
+    @property
+    def progress(self) -> float:
+        """How many epochs are behind us, with the fraction of the current one."""
+        return self.stream.epoch + self.stream.handed / max(len(self.stream), 1)
+
+    def _windows(self) -> Iterator[Window]:
+        for window in self.stream:
+            yield window.to(self.device)
+
+    def _advance(self, window: Window, consumed: int, estimate: Estimate) -> None:
+        self.carry = estimate.carry
+        if consumed == window.steps:
+            self.before, self.consumed = self.stream.state_dict(), 0
+        else:
+            self.consumed = consumed
+
+    def _spend(self, window: Window, estimate: Estimate) -> Spent | None:
+        loss = float(estimate.loss_sum)
+        norm, clipped = self.update.norm() if estimate.ready else (None, False)
+        check_estimate(self.unroll, window, estimate.carry, loss, norm, self.step + 1)
+        spent = None
+        if norm is not None:
+            spent = self.update.spend(self.progress, norm, clipped)
+            self.step += 1
+        self.tokens += estimate.count
+        self.tally.add(loss, estimate.count, spent)
+        return spent
+
+    def state_dict(self) -> dict[str, Any]:
+        """Place, carry, optimiser, schedule and counters, between two estimates."""
+        return {
+            "stream": self.before,
+            "consumed": self.consumed,
+            "carry": self.carry,
+            "update": self.update.state_dict(),
+            "counters": {"step": self.step, "tokens": self.tokens, "epochs": self.epochs},
+            "tally": dataclasses.asdict(self.tally),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`, on whatever device the run is now."""
+        template = self.carry
+        carry = move(state["carry"], self.device)
+        self.carry = Carry(like(template.state, carry.state), carry.memory)
+        self.before, self.consumed = state["stream"], state["consumed"]
+        self.stream.load_state_dict(self.before)
+        self.update.load_state_dict(state["update"])
+        counters = state["counters"]
+        self.step, self.tokens, self.epochs = counters["step"], counters["tokens"], counters["epochs"]
+        self.tally = Tally(**state["tally"])
