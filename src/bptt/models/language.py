@@ -6,13 +6,17 @@ Knows its parts and its vocabulary; must not know corpora, optimisers, gradients
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bptt.data import Vocabulary
+from bptt import inference
+from bptt.data import Tokens, Vocabulary
 from bptt.errors import ContractError, InputError, did_you_mean
+from bptt.inference import TokenScore
+from bptt.metrics import Score
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.models.unroll import Unroll
 from bptt.nn import GRU, LSTM, RNN
@@ -131,6 +135,33 @@ class LanguageModel(nn.Module):
         state = self.initial_state(ids.shape[0]) if state is None else state
         hidden, state = self._unrolled[0].recurrent(self.encode(ids), state)
         return self.readout(hidden), state
+
+    def stream(self, prefix: str = "", *, length: int = 200, allow_reserved: bool = False, **sampling: Any) -> Iterator[str]:
+        """The continuation of `prefix` by `length` tokens, in pieces of text as they come: see `bptt.inference.stream`.
+
+        `sampling` may hold temperature (1.0), top_k, top_p and seed (none), as in `bptt.inference.generate`.
+        """
+        step, state = inference.quiet(self, self.step), self.initial_state(1)
+        return inference.stream(step, state, self.vocab, prefix, length=length, allow_reserved=allow_reserved, **sampling)
+
+    def generate(self, prefix: str = "", **settings: Any) -> str:
+        """The whole text: `prefix` as it was given, then its continuation; settings as in `stream`.
+
+            model.generate("The ", length=200, temperature=0.8, seed=0)
+        """
+        return prefix + "".join(self.stream(prefix, **settings))
+
+    def evaluate(self, text: Tokens | str, **settings: Any) -> Score:
+        """How well this model predicts the tokens of `text` after the first: see `bptt.inference.evaluate_text`.
+
+        `settings` may hold chunk (1024), progress and stop.
+        """
+        losses = inference.quiet(self, self._unrolled[0].losses)
+        return inference.evaluate_text(losses, self.initial_state(1), text, self.vocab, **settings)
+
+    def score(self, text: str) -> list[TokenScore]:
+        """The probability of every token of `text` given all before it: see `bptt.inference.score`."""
+        return inference.score(inference.quiet(self, self.step), self.initial_state(1), self.vocab, text)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the numbers: settings and vocabulary."""
