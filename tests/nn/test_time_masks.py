@@ -227,3 +227,10 @@ def test_a_torch_layer_says_what_it_cannot_do():
     assert layer(torch.randn(B, T, IN))[0].shape == (B, T, 2 * H)
     with pytest.raises(ContractError, match=r"Use the bptt\.nn layer"):
         layer(torch.randn(B, T, IN), reset=some_resets())
+
+
+def test_lengths_may_stay_in_main_memory():
+    """As torch's packed sequences have them; the meta device stands for any other."""
+    layer = adapt(bptt.nn.LSTM(IN, H, 2, device="meta"))
+    y, (h, _) = layer(torch.zeros(B, T, IN, device="meta"), lengths=torch.tensor([4, T, 1]))
+    assert y.shape == (B, T, H) and h.shape == (B, 2, H) and y.device.type == "meta"

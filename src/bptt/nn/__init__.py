@@ -6,9 +6,10 @@ Knows parameters and the kernels that use them; must not know losses, windows' t
 from bptt.nn.adapters import Layer
 from bptt.nn.dropout import Dropout
 from bptt.nn.gru import GRU
+from bptt.nn.init import from_scratch_
 from bptt.nn.lstm import LSTM
 from bptt.nn.recurrent import adapt
 from bptt.nn.rnn import RNN
 from bptt.nn.stack import Stack
 
-__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Stack", "adapt"]
+__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Stack", "adapt", "from_scratch_"]

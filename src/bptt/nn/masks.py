@@ -35,7 +35,8 @@ class Masks(NamedTuple):
         for name, mask, dtype in (("reset", self.reset, torch.bool), ("noise", self.noise, torch.int64)):
             if mask is not None and mask.dtype != dtype:
                 raise ShapeError(f"{name} has the wrong type", str(mask.dtype), f"Convert it: {name}.to({dtype})")
-        return self
+        # torch keeps the lengths of packed sequences in main memory, and so do its users.
+        return self if self.lengths is None else self._replace(lengths=self.lengths.to(x.device))
 
     def silence(self, x: Tensor) -> Tensor:
         """x with zeros after the end of every row: a NaN in the padding would reach the weights as 0 · NaN."""

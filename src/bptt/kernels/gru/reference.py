@@ -44,13 +44,13 @@ def gru(
     def step(x: tuple[Tensor, Tensor], h: Tensor) -> tuple[Tensor, Tensor]:
         doors, new = x
         product = h @ transposed if bias_hh is None else torch.addmm(bias_hh, h, transposed)
-        recurrent_doors, recurrent_new = product.split(sizes, 1)
+        recurrent_doors, recurrent_new = product.split_with_sizes(sizes, 1)
         r, z = (doors + recurrent_doors).sigmoid().chunk(2, 1)
         n = torch.addcmul(new, r, recurrent_new).tanh()
         # Plain arithmetic rather than lerp: under autocast the gates are half precision and the state is not.
         h = n + z * (h - n)
         return h, h
 
-    doors, new = projected.split(sizes, -1)
+    doors, new = projected.split_with_sizes(sizes, -1)
     inputs = list(zip(doors.unbind(1), new.unbind(1), strict=True))
     return walk(step, inputs, state, initial=initial, reset=reset, edge=edge, lengths=lengths)

@@ -45,7 +45,7 @@ def lstm(
 
     def step(x: Tensor, state: Pair) -> tuple[Tensor, Pair]:
         h, c = state
-        doors, new, out = torch.addmm(x, h, transposed).split(sizes, 1)
+        doors, new, out = torch.addmm(x, h, transposed).split_with_sizes(sizes, 1)
         enter, keep = doors.sigmoid().chunk(2, 1)
         c = keep * c + enter * new.tanh()
         h = out.sigmoid() * c.tanh()
