@@ -121,6 +121,14 @@ def test_the_page_is_replaced_whole_and_leaves_no_draft(finished: Path, monkeypa
     assert not [name for name in os.listdir(finished) if name.startswith(".")]
 
 
+def test_facts_of_the_data_may_be_nested_and_words_have_bits_per_character(tmp_path: Path) -> None:
+    facts = {"sources": ["a.txt", "b.txt"], "unit": "word", "parts": {"train": 12_345}, "unknown": {"valid": 0.0625}}
+    valid = {"event": "valid", "step": 3, "nats": 4.0, "bits_per_character": 1.875}
+    html = html_of(write_run(tmp_path / "run", [valid], corpus=json.dumps(facts)))
+    assert "trained on a.txt, b.txt" in html and "Bits per word" in html and "1.88" in html
+    assert re.search(r"parts · train</th><td[^>]*>12,345<", html) and re.search(r"unknown · valid</th><td[^>]*>6.25 %<", html)
+
+
 def test_a_later_section_joins_the_page(finished: Path) -> None:
     extra = lambda run: Section("Gradient by lag", f"<p>{len(run.steps)} steps</p>")  # noqa: E731
     html = write_report(finished, sections=(*SECTIONS, extra)).read_text(encoding="utf-8")

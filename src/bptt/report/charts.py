@@ -18,8 +18,8 @@ def charts(run: Run) -> list[Chart]:
 
 
 def _span(count: int) -> float:
-    """Over how many points to smooth: a fiftieth of the run, enough to see through the noise."""
-    return max(3.0, count / 50)
+    """Over how many points to smooth: few enough to follow a steep start, enough to see through the noise."""
+    return max(3.0, count / 150)
 
 
 def _perplexity(run: Run) -> Chart:

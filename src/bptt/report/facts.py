@@ -29,6 +29,7 @@ class Facts:
     status: tuple[str, str]
     best_step: float | None
     best_nats: float | None
+    character_bits: float | None
     train_nats: float | None
     train_is_epoch: bool
     last_step: float | None
@@ -66,6 +67,7 @@ def facts_of(run: Run) -> Facts:
         status=_status(run),
         best_step=best_step,
         best_nats=best_nats,
+        character_bits=_character_bits(run, best_step),
         train_nats=train_nats,
         train_is_epoch=is_epoch,
         last_step=latest([*run.steps, *run.epochs[-1:], *([run.end] if run.end else [])], "step"),
@@ -106,6 +108,11 @@ def _best(run: Run) -> tuple[float | None, float | None]:
         return step, nats
     claimed: Any = (run.end or {}).get("best")
     return (number(claimed.get("step")), nats_of(claimed)) if isinstance(claimed, dict) else (None, None)
+
+
+def _character_bits(run: Run, step: float | None) -> float | None:
+    """Bits per character of the validation at `step`, as logged: what makes units comparable."""
+    return latest([record for record in run.valids if record["step"] == step], "bits_per_character")
 
 
 def _train(run: Run) -> tuple[float | None, bool]:

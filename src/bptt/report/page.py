@@ -8,15 +8,14 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bptt.errors import InputError
+from bptt.files import write_durably
 from bptt.report.facts import Facts, facts_of
-from bptt.report.run import Run, read_run
+from bptt.report.run import Run, flatten, read_run
 from bptt.report.sections import SECTIONS, Section, render, templates, vocabulary_size
 from bptt.report.words import compact, duration, number, percent, significant
 
@@ -35,7 +34,7 @@ def write_report(run_dir: Path | str, sections: Sequence[Callable[[Run], Section
     run = read_run(run_dir)
     target = Path(run_dir) / "report.html"
     try:
-        _replace(target, page(run, sections))
+        write_durably(target, page(run, sections).encode("utf-8", "replace"))
     except OSError as error:
         given = f"{target}: {error.strerror}"
         raise InputError("The report cannot be written", given, "Free space or change permissions") from error
@@ -47,7 +46,7 @@ def page(run: Run, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> s
     from markupsafe import Markup
 
     facts = facts_of(run)
-    script = _source("page.js")
+    script = _file("page.js")
     parts = [section(run) for section in sections]
     return render(
         "page.html",
@@ -56,7 +55,7 @@ def page(run: Run, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> s
         story=story(run, facts),
         tiles=tiles(run, facts),
         sections=[(part, Markup(part.html)) for part in parts],
-        style=Markup(_source("page.css")),
+        style=Markup(_file("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -66,7 +65,7 @@ def page(run: Run, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> s
 def story(run: Run, facts: Facts) -> str:
     """What was trained on what and how well, in plain words; what is not known is left out."""
     cell, gradient = run.setting("cell"), run.setting("gradient")
-    source = run.corpus.get("source") or run.setting("source", "corpus", "text")
+    source = _source_of(run)
     count, tokens = facts.parameters, number(run.corpus.get("tokens"))
     what = f"A {str(cell).upper()} model" if cell else "A model"
     what += f" with {_quantity(count)} parameters" if count else ""
@@ -85,6 +84,11 @@ def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str | None, str]] = [
         ("Best validation perplexity", _if(facts.best_perplexity, significant), guessing),
         (f"Bits per {facts.unit}", _if(facts.bits, significant), "validation, best"),
+        (
+            "Bits per character",
+            _if(None if facts.unit == "character" else facts.character_bits, significant),
+            "validation, best",
+        ),
         ("Training perplexity", _if(facts.train_perplexity, significant), span),
         ("Best step", _if(facts.best_step, _whole), f"of {_whole(facts.last_step)}" if facts.last_step else ""),
         ("Epochs", _if(facts.epochs, _whole), ""),
@@ -110,6 +114,13 @@ def _result(facts: Facts) -> str:
     return result + (f"; on the training text it stands at {significant(train)}." if train else ".")
 
 
+def _source_of(run: Run) -> str:
+    """The text that the run learns from, by the names that its data or its settings give."""
+    named = next((run.corpus[key] for key in ("source", "sources") if run.corpus.get(key)), None)
+    value = named or run.setting("source", "corpus", "text")
+    return "" if value is None else next((str(leaf) for _, leaf in flatten(value)), "")
+
+
 def _if(value: float | None, form: Callable[[float], str]) -> str | None:
     return None if value is None else form(value)
 
@@ -131,20 +142,7 @@ def _short(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
 
-def _source(name: str) -> str:
+def _file(name: str) -> str:
     environment = templates()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write `text` beside `target` and move it there in one step, so that no reader sees half a page."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)

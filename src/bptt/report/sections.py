@@ -80,9 +80,12 @@ def samples(run: Run) -> Section:
 def data(run: Run) -> Section:
     """The facts of the text and the most frequent tokens."""
     head = vocabulary_head(run.corpus)
-    rows = [(name.replace("_", " "), _cell(name, value)) for name, value in run.corpus.items() if _plain(value)]
+    plain = {name: value for name, value in run.corpus.items() if not _pairs(value)}
+    rows = [
+        (" · ".join(path).replace("_", " "), _cell(path, value)) for path, value in islice(flatten(plain), MAX_ROWS) if path
+    ]
     total = number(run.corpus.get("tokens")) or sum(count for _, count in head)
-    return Section("Data", render("data.html", rows=rows[:MAX_ROWS], head=head, total=total))
+    return Section("Data", render("data.html", rows=rows, head=head, total=total))
 
 
 def configuration(run: Run) -> Section:
@@ -114,11 +117,8 @@ def spread(items: list[Any], limit: int) -> list[Any]:
 def vocabulary_head(corpus: Record) -> list[tuple[str, float]]:
     """The most frequent tokens with their counts: the first list of [token, count] pairs that `corpus` holds."""
     for value in corpus.values():
-        if isinstance(value, list):
-            pairs = [(str(pair[0]), number(pair[1])) for pair in value if isinstance(pair, list) and len(pair) == 2]
-            counted = [(token, count) for token, count in pairs if count is not None and count > 0]
-            if counted:
-                return counted[:MAX_HEAD]
+        if pairs := _pairs(value):
+            return pairs[:MAX_HEAD]
     return []
 
 
@@ -144,15 +144,18 @@ def _pieces(record: Record, held: bool) -> tuple[str, str]:
     return prefix[:MAX_LENGTH], text[:MAX_LENGTH] + ("…" if len(text) > MAX_LENGTH else "")
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, str | int | float) or value is None
+def _pairs(value: Any) -> list[tuple[str, float]]:
+    """The pairs of token and count in `value`, if it is a list of such."""
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2] if isinstance(value, list) else []
+    counted = [(str(token), number(count)) for token, count in pairs]
+    return [(token, count) for token, count in counted if count is not None and count > 0]
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(path: tuple[str, ...], value: Any) -> str:
     figure = number(value)
     if figure is None:
         return "—" if value is None else str(value)[:MAX_LENGTH]
-    if any(word in name for word in ("share", "rate", "fraction")):
+    if isinstance(value, float) and 0 <= value <= 1 and any(word in name for word in ("share", "unknown") for name in path):
         return percent(figure)
     return f"{value:,}" if isinstance(value, int) else significant(figure, 4)
 

@@ -24,7 +24,8 @@ function readout(plot) {
     box.replaceChildren(head, ...rows.map(({ line, point }) => {
       const row = document.createElement("span");
       row.className = line.kind;
-      row.textContent = data.lines.length > 1 ? point[1] + " " + line.name : point[1];
+      const where = line.kind === "valid" && point[0] !== step ? " (step " + point[0].toLocaleString("en") + ")" : "";
+      row.textContent = data.lines.length > 1 ? point[1] + " " + line.name + where : point[1];
       return row;
     }));
     cursor.style.left = 100 * share + "%";
