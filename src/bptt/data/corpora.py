@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from bptt.data.files import replacing
 from bptt.errors import InputError
 
 
@@ -89,9 +89,7 @@ def fetch(name: str, download: Download, path: Path) -> bytes:
 def keep(content: bytes, path: Path) -> None:
     """Write the file whole or not at all. A cache that cannot be written costs the next run a download, nothing else."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        with replacing(path) as file:
             file.write(content)
-        os.replace(file.name, path)
     except OSError:
         return

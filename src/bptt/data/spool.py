@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bptt.data.files import writing
 from bptt.data.numbering import smallest_dtype
 
 IN_MEMORY = 256 << 20  # bytes to hold before moving to disk
@@ -27,7 +28,8 @@ class Spool:
         """Add integers at the end."""
         if len(piece):
             kept = piece.astype(smallest_dtype(int(piece.max()) + 1), copy=False)
-            self._file.write(kept.tobytes())
+            with writing(tempfile.gettempdir()):
+                self._file.write(kept.tobytes())
             self._pieces.append((kept.dtype, len(kept)))
             self.count += len(kept)
 

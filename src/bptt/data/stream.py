@@ -143,7 +143,7 @@ class TextStream:
         """Stand where `state` was taken; CheckpointError unless it is a state of a stream with equal settings."""
         epoch, handed, settings = read_state(state)
         for key, value in self._identity().items():
-            if settings.get(key) != value:
+            if repr(settings.get(key)) != repr(value):  # as written, because True == 1
                 given = f"{key} was {settings.get(key)!r}, is {value!r}"
                 raise CheckpointError("The saved stream had other settings", given, "Continue with equal settings and text")
         if not 0 <= handed <= len(self.layout.plan(epoch)):
@@ -185,6 +185,4 @@ def whole(ids: np.ndarray, steps: int = 1024) -> TextStream:
 
     For evaluation, where the state carried from token to token must not depend on batch or window.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return TextStream(ids, batch_size=1, steps=steps, offset=False)
+    return TextStream(ids, batch_size=1, steps=max(1, min(steps, len(ids) - 1)), offset=False)

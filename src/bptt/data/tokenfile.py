@@ -6,7 +6,6 @@ Knows arrays and files; must not know text or vocabularies (what it keeps about 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from bptt.data.files import replacing, writing
 from bptt.data.spool import IN_MEMORY
-from bptt.errors import CheckpointError, InputError
+from bptt.errors import CheckpointError
 
 FORMAT = "bptt-tokens-1"
 DTYPES = ("|u1", "<u2", "<i4", "<i8")
@@ -28,9 +28,9 @@ def store(pieces: Iterable[np.ndarray], count: int, dtype: np.dtype, path: Path 
         return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
     if count * dtype.itemsize <= IN_MEMORY:
         return np.concatenate([*pieces, np.empty(0, dtype)])
-    with tempfile.TemporaryFile() as file:  # the mapping keeps the file alive after its name and handle are gone
+    with writing(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         write(pieces, file)
-        return np.memmap(file, dtype=dtype, mode="r", shape=(count,))
+        return np.memmap(file, dtype=dtype, mode="r", shape=(count,))  # keeps the file, which has no name, after its handle
 
 
 def write(pieces: Iterable[np.ndarray], file: IO[bytes]) -> None:
@@ -42,18 +42,10 @@ def write(pieces: Iterable[np.ndarray], file: IO[bytes]) -> None:
 
 def write_whole(path: Path, pieces: Iterable[np.ndarray]) -> None:
     """Write the ids into `path` whole or not at all; what described an earlier file of this name goes first."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(str(path)):
         about_path(path).unlink(missing_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                write(pieces, file)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, path)
-    except OSError as error:
-        raise InputError("The token file cannot be written", f"{path}: {error.strerror}", "Choose another place") from error
+        with replacing(path) as file:
+            write(pieces, file)
 
 
 def about_path(path: Path) -> Path:
@@ -64,9 +56,8 @@ def about_path(path: Path) -> Path:
 def write_about(path: Path, ids: np.ndarray, about: dict[str, Any]) -> None:
     """Describe the token file `path`; written last, so that a token file with a description is whole."""
     whole = {"format": FORMAT, "dtype": ids.dtype.str, "count": len(ids), **about}
-    pending = about_path(path).with_suffix(".pending")
-    pending.write_text(json.dumps(whole, ensure_ascii=True), encoding="utf-8")
-    os.replace(pending, about_path(path))
+    with writing(str(path)), replacing(about_path(path)) as file:
+        file.write(json.dumps(whole).encode())
 
 
 def load(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
