@@ -1,9 +1,9 @@
 """One engine for every rule that cuts the stream of all rows at one place.
 
 A stretch is run, forward and backward, only when its cut has arrived. Until then its steps wait in the carry as a window, so
-that the borders of the windows that a loader hands out leave no trace: the same stretches, the same updates, bit for bit. A rule
-says how long the stretch is that starts at a position of the stream, how many steps before it it looks back on, and what its
-edges weigh; it needs no loop of its own.
+that the borders of the windows that a loader hands out leave no trace: the same stretches, the same updates, bit for bit. A
+rule says how long the stretch is that starts at a position of the stream, how many steps before it it looks back on, and what
+its edges weigh; it needs no loop of its own.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from bptt.inference import TokenScore
 from bptt.metrics import Score
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.models.unroll import Unroll
-from bptt.nn import GRU, LSTM, RNN
+from bptt.nn import GRU, LSTM, RNN, from_scratch_
 from bptt.types import State
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
@@ -30,14 +30,14 @@ class LanguageSettings:
     """What a language model is made of, apart from its vocabulary.
 
     Arguments:
-        cell            rnn, lstm or gru
-        hidden_size     hidden units H per layer
-        layers          recurrent layers, one above the other
-        embedding_size  width of a token's vector; none: as hidden_size; 0: one-hot vectors, no embedding
-        dropout         share of units dropped before, between and after the layers while training
-        tie_weights     the readout uses the embedding's table as its weights
-        nonlinearity    of the rnn cell: tanh, relu or identity
-        init            torch: torch's own; scratch: weights from N(0, 0.01²), zero biases
+        cell: rnn, lstm or gru
+        hidden_size: hidden units H per layer
+        layers: recurrent layers, one above the other
+        embedding_size: width of a token's vector; none: as hidden_size; 0: one-hot vectors, no embedding
+        dropout: share of units dropped before, between and after the layers while training
+        tie_weights: the readout uses the embedding's table as its weights
+        nonlinearity: of the rnn cell: tanh, relu or identity
+        init: torch: torch's own; scratch: weights from N(0, 0.01²), zero biases
     """
 
     cell: Literal["rnn", "lstm", "gru"] = "gru"
@@ -112,7 +112,7 @@ class LanguageModel(nn.Module):
         self.recurrent = _layer(s, self.size) if own is None else own
         self.readout = Readout(s.hidden_size, self.size, s.dropout)
         if s.init == "scratch":
-            from_scratch(self)
+            from_scratch_(self)
         if s.tie_weights:
             self.readout.linear.weight = self.encode.table.weight  # type: ignore[union-attr, assignment]
         self._unrolled = (Unroll(self.encode, self.recurrent, self.readout),)  # in a tuple: not a second set of parameters
@@ -147,7 +147,7 @@ class LanguageModel(nn.Module):
     def generate(self, prefix: str = "", **settings: Any) -> str:
         """The whole text: `prefix` as it was given, then its continuation; settings as in `stream`.
 
-            model.generate("The ", length=200, temperature=0.8, seed=0)
+        model.generate("The ", length=200, temperature=0.8, seed=0)
         """
         return prefix + "".join(self.stream(prefix, **settings))
 
@@ -185,13 +185,3 @@ def _layer(s: LanguageSettings, size: int) -> nn.Module:
     extra: dict[str, Any] = {"nonlinearity": s.nonlinearity} if s.cell == "rnn" else {}
     between = s.dropout if s.layers > 1 else 0.0
     return CELLS[s.cell](s.width or size, s.hidden_size, s.layers, dropout=between, batch_first=True, **extra)
-
-
-@torch.no_grad()
-def from_scratch(model: nn.Module) -> None:
-    """Weights from N(0, 0.01²), zero biases: the textbook's initialisation."""
-    for name, parameter in model.named_parameters():
-        if "bias" in name.rpartition(".")[2]:
-            parameter.zero_()
-        else:
-            parameter.normal_(0.0, 0.01)

@@ -31,7 +31,7 @@ class Embed(nn.Module):
     def __init__(self, size: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.table = nn.Embedding(size, width)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, layer=-1)
 
     def forward(self, ids: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.dropout(self.table(ids), noise)
@@ -42,7 +42,7 @@ class Readout(nn.Module):
 
     def __init__(self, width: int, size: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, layer=-2)
         self.linear = nn.Linear(width, size)
 
     def forward(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:

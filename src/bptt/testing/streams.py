@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from bptt.errors import ContractError
+from bptt.testing.expect import expect
 from bptt.types import Window
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Window))
@@ -59,44 +59,44 @@ def check_stream(factory: Callable[[], Stream], *, next_input: bool = True) -> N
 
 def check_shapes(windows: list[Window]) -> None:
     """Every window has B rows like the first, a step at least, and fields of the right type."""
-    expect(bool(windows), "An epoch has no windows", "0 windows")
+    _expect(bool(windows), "An epoch has no windows", "0 windows")
     for number, window in enumerate(windows):
         shape = tuple(window.inputs.shape[:2])
-        expect(window.batch_size == windows[0].batch_size, "The number of rows changes", f"window {number}: {shape}")
-        expect(window.steps > 0, "A window has no steps", f"window {number}")
+        _expect(window.batch_size == windows[0].batch_size, "The number of rows changes", f"window {number}: {shape}")
+        _expect(window.steps > 0, "A window has no steps", f"window {number}")
         for name, dtype in (("reset", torch.bool), ("mask", torch.bool), ("noise", torch.int64)):
             value = getattr(window, name)
             found = f"window {number}: {tuple(value.shape)} {value.dtype}"
-            expect(tuple(value.shape) == shape and value.dtype == dtype, f"{name} is not {shape} {dtype}", found)
-        expect(tuple(window.targets.shape[:2]) == shape, "Targets are not [B, T, …]", f"window {number}")
+            _expect(tuple(value.shape) == shape and value.dtype == dtype, f"{name} is not {shape} {dtype}", found)
+        _expect(tuple(window.targets.shape[:2]) == shape, "Targets are not [B, T, …]", f"window {number}")
 
 
 def check_resets(windows: list[Window], next_input: bool) -> None:
     """Every row begins with a reset, and goes on where it stopped unless it resets."""
-    expect(bool(windows[0].reset[:, 0].all()), "Not every row resets at the first step of an epoch", "reset[:, 0]")
+    _expect(bool(windows[0].reset[:, 0].all()), "Not every row resets at the first step of an epoch", "reset[:, 0]")
     if not next_input:
         return
     epoch = Window.cat(*windows)
     goes_on = ~epoch.reset[:, 1:]
     broken = (goes_on & (epoch.inputs[:, 1:] != epoch.targets[:, :-1])).nonzero().tolist()
     where = f"row {broken[0][0]}, step {broken[0][1] + 1} of the epoch" if broken else ""
-    expect(not broken, "A row does not go on with the token that was its last target, and does not reset", where)
+    _expect(not broken, "A row does not go on with the token that was its last target, and does not reset", where)
 
 
 def check_resume(factory: Callable[[], Stream], first: list[Window], second: list[Window]) -> None:
     """After every window, and before the first, the state continues with exactly what is left."""
     running, stands = factory(), [json.dumps(factory().state_dict())]
     for number, window in enumerate(running):
-        expect(number < len(first) and same(window, first[number]), "Two equal streams differ", f"window {number}")
+        _expect(number < len(first) and same(window, first[number]), "Two equal streams differ", f"window {number}")
         stands.append(json.dumps(running.state_dict()))
     for handed, state in enumerate(stands):
         resumed = factory()
         resumed.load_state_dict(json.loads(state))
         rest = list(itertools.chain(resumed, resumed)) if handed < len(first) else list(resumed)
         wanted = first[handed:] + second
-        expect(len(rest) == len(wanted), "A resumed stream has another length", f"after {handed}: {len(rest)}, {len(wanted)}")
+        _expect(len(rest) == len(wanted), "A resumed stream has another length", f"after {handed}: {len(rest)}, {len(wanted)}")
         for number, (ours, theirs) in enumerate(zip(rest, wanted, strict=True)):
-            expect(same(ours, theirs), "A resumed stream differs", f"after {handed} windows, window {handed + number}")
+            _expect(same(ours, theirs), "A resumed stream differs", f"after {handed} windows, window {handed + number}")
 
 
 def same(a: Window, b: Window) -> bool:
@@ -104,7 +104,5 @@ def same(a: Window, b: Window) -> bool:
     return all(torch.equal(getattr(a, name), getattr(b, name)) for name in FIELDS)
 
 
-def expect(kept: bool, wrong: str, given: str) -> None:
-    """ContractError unless `kept`."""
-    if not kept:
-        raise ContractError(wrong, given, "See bptt.testing.check_stream for what a stream promises")
+def _expect(kept: bool, wrong: str, given: str) -> None:
+    expect(kept, wrong, given, "check_stream")
