@@ -112,10 +112,11 @@ def test_masked_targets_do_not_count_even_where_they_are_nan() -> None:
 
 def test_the_state_is_carried_without_a_graph() -> None:
     states: list[Tensor] = []
+    parameter = torch.ones(1, requires_grad=True)
 
     def losses(window: Window, state: Tensor) -> tuple[Tensor, Tensor]:
         states.append(state)
-        return torch.zeros(window.targets.shape), state + window.steps
+        return torch.zeros(window.targets.shape), state + window.steps * parameter
 
     evaluate(losses, torch.zeros(1, requires_grad=True), Tokens(IDS).whole(40))
     assert [float(state) for state in states] == [0, 40, 80] and not any(state.requires_grad for state in states)
@@ -164,7 +165,7 @@ def test_an_unknown_token_counts_as_one_character(unit: str) -> None:
 
 def test_ids_of_another_vocabulary_are_refused() -> None:
     model = tiny(Vocabulary.from_text("ab"))
-    for text in (np.array([0, 1, 3]), np.array([0, -1, 2]), np.array([0]), "a"):
+    for text in (np.array([0, 1, 3]), np.array([0, -1, 2]), np.array([0]), "a", [], [0.5, 1.0], [[0, 1], [1, 0]]):
         with pytest.raises(InputError):
             model.evaluate(text)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,24 @@ def test_no_graph_and_no_memory_grow_and_no_mode_is_held_between_tokens() -> Non
     assert len(list(walk)) == 48
     assert not any(state.requires_grad for state in seen)
     assert {state.shape for state in seen} == {(1, 1, 3)}
+
+
+def test_states_are_let_go() -> None:
+    alive: list[weakref.ref[Tensor]] = []
+
+    def step(ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = state + 1
+        alive.append(weakref.ref(state))
+        return torch.zeros(1, 5), state
+
+    walk = generate(step, torch.zeros(1), [0], length=60, seed=0)
+    most = max(sum(state() is not None for state in alive) for _ in walk)
+    assert most <= 2 and len(alive) == 60
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    settings = {"length": np.int64(3), "temperature": np.float32(0.5), "top_k": np.int32(2), "seed": np.int64(4)}
+    assert len(list(generate(fixed(LOGITS), None, np.array([0]), **settings))) == 3  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

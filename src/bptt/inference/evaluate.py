@@ -84,7 +84,7 @@ def evaluate_text(
         chunk     steps per call: memory and speed; the result does not depend on it
         progress  called with (targets counted so far, targets in all)
 
-    Returns a `Score`. Raises InputError for a text of fewer than two tokens, or ids that the vocabulary does not have.
+    Returns a `Score`. Raises InputError for a text of fewer than two tokens, or for ids that are none of the vocabulary's.
     """
     ids = ids_of(text, vocab)
     count = len(ids) - 1
@@ -101,6 +101,8 @@ def ids_of(text: Tokens | Sequence[int] | np.ndarray | str, vocab: Vocabulary | 
     if isinstance(text, str):
         return read(known(vocab), text)
     ids = text.ids if isinstance(text, Tokens) else np.asarray(text)
+    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
+        raise InputError("Ids are one row of whole numbers", f"{ids.dtype} of shape {ids.shape}", "Give ids [N]")
     if vocab is not None and len(ids) and not 0 <= ids.min() <= ids.max() < len(vocab):
         given = f"ids from {ids.min()} to {ids.max()}, {len(vocab)} tokens"
         raise InputError("The text has ids that the vocabulary does not have", given, "Read it with vocab=model.vocab")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,10 @@ class Sampling:
 
 
 def is_whole(value: Any) -> bool:
-    """True for an int that is no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """True for a whole number, numpy's included, that is no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """True for an int or float that is no bool."""
-    return is_whole(value) or isinstance(value, float)
+    """True for a real number, numpy's included, that is no bool."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
