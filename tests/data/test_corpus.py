@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -142,6 +143,15 @@ def test_a_text_that_breaks_off_within_a_character_is_named(tmp_path: Path) -> N
         read_text(put(tmp_path, "ab".encode("utf-16")))
 
 
+@pytest.mark.parametrize(("encoding", "content", "place"), [("gb18030", "红楼梦" * 5, 30), ("shift_jis", "ああa" * 3, 15)])
+def test_other_encodings_name_the_place_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, content: str, place: int
+) -> None:
+    monkeypatch.setattr(source, "BLOCK", 7)
+    with pytest.raises(InputError, match=f"byte offset {place}:"):
+        read_text(put(tmp_path, content.encode(encoding) + b"\xff\xffa"), encoding=encoding)
+
+
 @pytest.mark.parametrize("encoding", ["utf-9", "hex", "rot13", "", "gb1803"])
 def test_no_such_encoding(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(InputError, match="encoding"):
@@ -190,7 +200,9 @@ def test_standard_input_is_read_once_and_left_open(monkeypatch: pytest.MonkeyPat
     assert text_of(read_text("-", valid=0)) == "héllo" and not stdin.buffer.closed
 
 
-@pytest.mark.parametrize("shares", [{"valid": -0.1}, {"valid": 0.5, "test": 0.5}, {"valid": float("nan")}, {"max_tokens": 1}])
+@pytest.mark.parametrize(
+    "shares", [{"valid": -0.1}, {"valid": 0.5, "test": 0.5}, {"valid": float("nan")}, {"valid": 0.7}, {"max_tokens": 1}]
+)
 def test_bad_shares(tmp_path: Path, shares: dict[str, float]) -> None:
     with pytest.raises(InputError):
         read_text(put(tmp_path, "abc"), **shares)  # type: ignore[arg-type]
@@ -256,6 +268,41 @@ def test_a_token_file_that_was_cut_short_or_is_not_there(tmp_path: Path) -> None
     kept.write_bytes(kept.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="do not hold"):
         open_corpus(kept)
+
+
+class FullDisk(io.BytesIO):
+    """A temporary file on a disk without room."""
+
+    def __init__(self, **_: object) -> None:
+        super().__init__()
+
+    def write(self, _: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_token_file_that_is_a_folder_or_a_full_disk_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "some text")
+    with pytest.raises(InputError, match="cannot be written"):
+        read_text(path, token_file=tmp_path, valid=0)
+    monkeypatch.setattr(spool.tempfile, "SpooledTemporaryFile", FullDisk)
+    with pytest.raises(InputError, match=r"No space left.*TMPDIR"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_memory_does_not_grow_with_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    """One line of 90 MB passes through less than half of that (blocks of 1 MB, tables, and 1 MB of spool)."""
+    path = put(tmp_path, b"no line ends here " * (90_000_000 // 18))
+    monkeypatch.setattr(tokenfile, "IN_MEMORY", 1 << 20)
+    monkeypatch.setattr(spool.Spool.__init__, "__defaults__", (1 << 20,))
+    tracemalloc.start()
+    corpus = read_text(path, unit=unit)
+    next(iter(corpus.train.stream()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 45_000_000 and corpus.facts["tokens"] == path.stat().st_size
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,7 @@ def test_whole_reads_every_target_once_in_order() -> None:
         ({"steps": True}, "steps"),
         ({"seed": -1}, "seed"),
         ({"offset": -1}, "offset"),
+        ({"offset": 0.5}, "offset"),
         ({"offset": 90}, "offset"),
         ({"block": 9}, "block"),
         ({"block": 2, "sampling": "shuffled"}, "block"),
@@ -203,10 +204,12 @@ def test_a_foreign_or_damaged_state_is_refused() -> None:
     stream = TextStream(ids(100), 4, 5)
     good = stream.state_dict()
     longer = TextStream(ids(101), 4, 5).state_dict()
+    given = TextStream(ids(100), 4, 5, offset=1).state_dict()  # 1 == True, but an offset of 1 is not a drawn one
     for bad in (
         None,
         {},
         longer,
+        given,
         {**good, "epoch": -1},
         {**good, "handed": 99},
         {**good, "handed": "1"},

@@ -82,10 +82,10 @@ def read_text(
 
     >>> corpus = read_text("python-docs", unit="word", limit=1000, max_tokens=5000)
     >>> len(corpus.vocab), len(corpus.train), len(corpus.valid)
-    (…)
+    (1000, 4500, 500)
     """
     check_shares(valid, test, max_tokens)
-    tokenizer = vocab.tokenizer if vocab else Tokenizer(unit, clean, lower, newline)
+    tokenizer = Tokenizer(unit, clean, lower, newline) if vocab is None else vocab.tokenizer
     reader = Reader(find_sources(source), encoding, lenient=tokenizer.unit == "byte")
     spool, tokens = number_all(reader, tokenizer, max_tokens)
     count = min(spool.count, max_tokens or spool.count)
@@ -154,7 +154,9 @@ def check_shares(valid: float, test: float, max_tokens: int | None) -> None:
     """InputError unless the shares leave something to train on."""
     if not (valid >= 0 and test >= 0 and valid + test < 1):
         raise InputError(
-            "The shares of a text are at least 0 and leave some to train on", f"valid {valid}, test {test}", "0.1?"
+            "The shares of a text are at least 0 and leave some to train on",
+            f"valid {valid}, test {test}",
+            "Leave some to training",
         )
     if max_tokens is not None and max_tokens < 2:
         raise InputError("max_tokens must be at least 2", repr(max_tokens), "Leave it out to read everything")
@@ -171,6 +173,9 @@ def split(count: int, valid: float, test: float) -> tuple[tuple[int, int, int], 
         if share and size < 2:
             notes.append(f"{count} tokens are too few for a {name} part of {share:g}: there is none.")
         sizes.append(size if size >= 2 else 0)
+    if count - sum(sizes) < 2:
+        given = f"valid {valid:g} and test {test:g} of {count} tokens"
+        raise InputError("The shares leave fewer than two tokens to train on", given, "Lower them, or give a longer text")
     for note in notes:
         warnings.warn(note, stacklevel=3)
     return (count - sum(sizes), count - sizes[1], count), tuple(notes)

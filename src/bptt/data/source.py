@@ -47,12 +47,13 @@ def find_source(name: str) -> Source:
         return Source("standard input", lambda: nullcontext(sys.stdin.buffer))  # stays open: it is not ours
     if name and os.path.exists(name):
         return Source(name, lambda: open_file(path))
-    folder = Path(os.environ.get("BPTT_DATA") or os.devnull)
-    if name and os.path.isfile(folder / f"{name}.txt"):
-        return Source(name, lambda: open_file(folder / f"{name}.txt"))
+    folder = os.environ.get("BPTT_DATA")
+    local = Path(folder, f"{name}.txt") if folder else None
+    if local and os.path.isfile(local):
+        return Source(name, lambda: open_file(local))
     if name in CORPORA:
         return Source(name, lambda: open_named(name), encoding="utf-8")
-    own = [entry.stem for entry in folder.glob("*.txt")] if folder.is_dir() else []
+    own = [entry.stem for entry in Path(folder).glob("*.txt")] if folder else []
     raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], sorted({*CORPORA, *own})))
 
 

@@ -56,29 +56,12 @@ class Vocabulary:
             self._ids.update(self.reserved)
 
     @classmethod
-    def from_text(
-        cls,
-        text: str,
-        unit: str = "char",
-        *,
-        min_freq: int = 0,
-        limit: int | None = None,
-        reserved: Sequence[str] = ("<unk>",),
-        map_reserved: bool = False,
-    ) -> Vocabulary:
-        """The vocabulary of `text`, most frequent tokens first."""
+    def from_text(cls, text: str, unit: str = "char", **settings: Any) -> Vocabulary:
+        """The vocabulary of `text`, most frequent tokens first; `settings` (min_freq, limit, reserved, …) as `from_counts`."""
         tokenizer, index = Tokenizer(unit), numbering(unit)
         numbers = np.concatenate([np.empty(0, np.int64), *(index.number(chunk) for chunk in tokenizer.chunks([text]))])
         counts = np.bincount(numbers.astype(np.int64), minlength=len(index.tokens))
-        return cls.from_counts(
-            index.tokens,
-            counts,
-            tokenizer=tokenizer,
-            min_freq=min_freq,
-            limit=limit,
-            reserved=reserved,
-            map_reserved=map_reserved,
-        )
+        return cls.from_counts(index.tokens, counts, tokenizer=tokenizer, **settings)
 
     @classmethod
     def from_counts(
