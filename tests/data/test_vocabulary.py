@@ -137,3 +137,10 @@ def damaged(**changes: Any) -> Any:
 def test_damaged_content_is_refused(saved: Any) -> None:
     with pytest.raises(CheckpointError, match="vocabulary"):
         Vocabulary.from_json(saved)
+
+
+def test_many_ties_keep_the_order_of_first_appearance() -> None:
+    """Enough of them that an unstable sort would show."""
+    words = [f"w{i * 37 % 500}" for i in range(500)]
+    assert list(Vocabulary.from_text(" ".join([*words, *words[::3]]), "word").spellings[1:168]) == words[::3]
+    assert list(Vocabulary.from_text(" ".join(words), "word").spellings[1:]) == words
