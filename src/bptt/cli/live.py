@@ -1,0 +1,69 @@
+"""The live view on a terminal: two bars at most, the figures below them, epochs and samples above.
+
+Knows rich and what `progress.State` has learnt. It draws from within the training loop, a few times a second: there is no
+thread that could draw while a file is written or a signal handled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bptt.cli.progress import SECONDS_BETWEEN_VIEWS, Epochs, State, sample_text
+from bptt.training.listeners import Event, Listener
+
+
+@contextlib.contextmanager
+def live(state: State) -> Iterator[Listener]:
+    """A listener that keeps the view up to date; the view is gone when the context ends."""
+    console = Console(stderr=True, highlight=False)
+    with Live(console=console, auto_refresh=False, transient=True) as shown:
+        console.show_cursor(True)  # a second Ctrl-C ends the process at once: nothing could show it again
+        yield View(state, shown)
+
+
+class View:
+    """Shows events as they come."""
+
+    def __init__(self, state: State, shown: Live) -> None:
+        self.state, self.shown, self.epochs = state, shown, Epochs(state)
+        self.last = 0.0
+
+    def __call__(self, event: Event) -> None:
+        self.state.take(event)
+        for line in self.epochs.lines(event):
+            self.shown.console.print(Text(line))
+        if event["event"] == "sample":
+            prefix, text = sample_text(event)
+            written = Text.assemble((prefix, "dim"), text)
+            self.shown.console.print(Padding(written, (0, 2, 1, 2)))
+        if time.monotonic() - self.last > SECONDS_BETWEEN_VIEWS:
+            self.shown.update(view(self.state), refresh=True)
+            self.last = time.monotonic()
+
+
+def view(state: State) -> RenderableType:
+    """Bars and figures."""
+    bars = Table.grid(padding=(0, 1))
+    # Through an epoch, then all epochs; while a validation runs, that in the second place.
+    overall = (state.epoch - 1 + state.done) / state.epochs
+    bars.add_row(f"epoch {state.epoch}/{state.epochs}", bar(state.done), f"{state.done:.0%}", f"update {state.step:,}")
+    if state.checked is not None:
+        done, total = state.checked
+        bars.add_row("validation", bar(done / max(total, 1)), f"{done / max(total, 1):.0%}", "")
+    else:
+        bars.add_row("all epochs", bar(overall), f"{overall:.0%}", " · ".join(state.pace()))
+    return Group(bars, Text(" · ".join(state.figures()), style="cyan"))
+
+
+def bar(share: float) -> ProgressBar:
+    """A bar of fixed width: it must not jump."""
+    return ProgressBar(total=1.0, completed=share, width=30)

@@ -1,0 +1,69 @@
+"""`bptt train --resume`: the settings, text and vocabulary of a run again, and only what may change changed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bptt.cli.opening import corpus_of
+from bptt.config import Config, convert, known, plain
+from bptt.errors import InputError
+from bptt.training import load
+from bptt.training.directory import RunDirectory
+from bptt.training.listeners import Event, Listener
+
+MAY_CHANGE = (
+    *("epochs", "patience", "device", "threads", "tensorboard", "save_every", "log_every"),
+    *("sample_every", "sample_prefix", "sample_length", "temperature"),
+)
+
+
+def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mapping[str, Any], train: Callable[..., int]) -> int:
+    """Train on from the newest checkpoint of the run."""
+    for flag, given in (
+        ("--config", args.config),
+        ("CORPUS", args.corpus),
+        ("--out", args.out),
+        ("--overwrite", args.overwrite),
+    ):
+        if given:
+            raise InputError(f"A resumed run has its own settings, text and place: {flag} is for new ones", "", "Leave it out")
+    directory = RunDirectory(args.resume).require()
+    saved = directory.read_config()
+    if "corpus" not in saved:
+        raise InputError(
+            "This run was not made by `bptt train`", str(directory.path), "Resume it with bptt.fit(…, resume=True)"
+        )
+    places = saved.pop("corpus_at", saved["corpus"])
+    before = Config.from_flat(saved, strategies).to_flat(strategies)
+    changed = changes(before, flags, strategies)
+    config = Config.from_flat({**before, **changed}, strategies)
+    model = load(args.resume, which="last")
+    assert model.vocab is not None
+    corpus = corpus_of({**before, "corpus_at": places}, config.text, model.vocab)
+    note = {**config.to_flat(strategies), "corpus_at": places}
+    how = {"resume": True, "listeners": [keeper(directory, note)] if changed else []}
+    return train(args, config, model, corpus, Path(args.resume), how)
+
+
+def changes(before: Mapping[str, Any], flags: Mapping[str, Any], strategies: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flags change; InputError for a setting that would make it another run."""
+    wanted = {key: plain(convert(known(key), value, strategies), strategies) for key, value in flags.items()}
+    changed = {key: value for key, value in wanted.items() if value != before[key]}
+    for key, value in changed.items():
+        if key not in MAY_CHANGE:
+            given = f"{key} is {before[key]} in the run, {value} here"
+            raise InputError("A resumed run cannot change this setting", given, "Leave it out, or start a new run")
+    return changed
+
+
+def keeper(directory: RunDirectory, config: Mapping[str, Any]) -> Listener:
+    """Writes the changed settings down once the run is ours, so that the next resume knows them."""
+
+    def keep(event: Event) -> None:
+        if event["event"] == "resume":
+            directory.write_config(config)
+
+    return keep

@@ -1,0 +1,169 @@
+"""`bptt train`: a new run, or the continuation of one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bptt.cli.ending import say
+from bptt.cli.output import clock, emit, figure, table
+from bptt.cli.parser import Parser, add_setting
+from bptt.cli.plugin import with_plugins
+from bptt.cli.progress import display
+from bptt.cli.resume import go_on
+from bptt.config import SETTINGS, Config, places_of, read_yaml
+from bptt.errors import BpttError, DivergedError, InputError, Interrupted
+from bptt.models import LanguageModel
+from bptt.training import Run, fit
+from bptt.training.directory import RunDirectory
+from bptt.training.listeners import Event
+from bptt.training.seeds import seed_everything
+
+GROUPS = {
+    "text": "unit clean lower encoding newline valid test max_tokens min_freq vocab_limit reserved map_reserved",
+    "model": "cell hidden_size layers embedding_size dropout tie_weights nonlinearity init",
+    "gradient through time": "gradient steps batch_size sampling block",
+    "learning": "epochs optimizer lr momentum weight_decay schedule decay decay_every warmup clip patience seed",
+    "machine": "device dtype threads",
+    "records and samples": "save_every log_every sample_every sample_prefix sample_length temperature tensorboard",
+}
+EXAMPLE = """
+bptt train book.txt --cell lstm --hidden-size 512 --gradient truncated:k1=64 --epochs 3 --out runs/book
+bptt train --config recipes/tiny-shakespeare-gru.yaml --epochs 1
+bptt train --resume runs/book --epochs 10
+"""
+
+
+def parser() -> Parser:
+    """The flags of `bptt train`."""
+    made = Parser("train", "Train a recurrent language model on a text, or go on with a run.", EXAMPLE)
+    made.add_argument(
+        "corpus",
+        nargs="*",
+        metavar="CORPUS",
+        help="files (joined as they are), - for standard input, NAME for $BPTT_DATA/NAME.txt, or python-docs, time-machine, "
+        "tiny-shakespeare [python-docs]",
+    )
+    run = made.add_argument_group("run")
+    run.add_argument("--out", metavar="RUN", help="run directory [runs/<corpus>-<cell>-<number>]")
+    run.add_argument("--overwrite", action="store_true", help="replace the run that is already there")
+    run.add_argument("--resume", metavar="RUN", help="go on with this run, as if nothing had happened")
+    run.add_argument("--config", metavar="FILE", help="settings as YAML, one 'key: value' per line; flags win")
+    run.add_argument("--print-config", action="store_true", help="print all settings as YAML, and do not train")
+    run.add_argument(
+        "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
+    )
+    run.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    run.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
+    for title, keys in GROUPS.items():
+        group = made.add_argument_group(title)
+        for key in keys.split():
+            add_setting(group, SETTINGS[key])
+    return made
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 once it is done."""
+    strategies = with_plugins(args.plugin)
+    flags = {key: value for key, value in vars(args).items() if key in SETTINGS}
+    if args.resume:
+        return go_on(args, flags, strategies, train)
+    flat = {**(read_yaml(args.config) if args.config else {}), **flags}
+    flat.pop("corpus_at", None)
+    if args.corpus:
+        flat["corpus"] = args.corpus
+    config = Config.from_flat(flat, strategies)
+    if args.print_config:
+        print_config(config.to_flat(strategies))
+        return 0
+    out = Path(args.out) if args.out else free_place(config)
+    refuse_existing(out, args.overwrite)
+    corpus = config.text.read(config.corpus)
+    seed_everything(config.train.seed)
+    model = LanguageModel(vocab=corpus.vocab, **vars(config.model))
+    written = {**config.to_flat(strategies), "corpus_at": places_of(config.corpus)}
+    return train(args, config, model, corpus, out, {"overwrite": args.overwrite, "config": written})
+
+
+def train(
+    args: argparse.Namespace, config: Config, model: LanguageModel, corpus: Any, out: Path, how: Mapping[str, Any]
+) -> int:
+    """`fit` with a display around it, and the report behind it, however it ends."""
+    listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
+    settings = vars(config.train)
+    try:
+        with display(config.train, corpus, out, quiet=args.quiet or args.json) as shown:
+            run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
+    except (Interrupted, DivergedError) as error:
+        report(out)
+        if isinstance(error, Interrupted) and not args.quiet:
+            say(f"bptt: go on with: bptt train --resume {out}")
+        raise
+    summary(run, report(out), args)
+    return 0
+
+
+def emit_event(event: Event) -> None:
+    """Every event that also goes into metrics.jsonl."""
+    if event["event"] != "progress":
+        emit(event)
+
+
+def report(out: Path) -> Path | None:
+    """The page on the run. A run is worth keeping without it."""
+    from bptt.report import write_report
+
+    try:
+        return write_report(out)
+    except BpttError as error:
+        say(f"bptt: note: {error}")
+        return None
+
+
+def summary(run: Run, page: Path | None, args: argparse.Namespace) -> None:
+    """What came out, where it is, and what to try next."""
+    best = {"epoch": run.best.epoch, "step": run.best.step, "perplexity": run.best.perplexity}
+    if args.json:
+        facts = {"reason": run.reason, "best": best, "tokens": run.tokens, "seconds": run.seconds}
+        emit({"event": "run", **facts, "path": str(run.path), "report": str(page) if page else None})
+        return
+    if args.quiet:
+        print(run.path)
+        return
+    measured = "validation" if any(event["event"] == "valid" for event in run.history) else "training"
+    ended = "" if run.reason == "finished" else f", stopped early after epoch {run.history[-1]['epoch']}"
+    rows = [
+        (f"{measured} perplexity", f"{figure(run.best.perplexity)} (best: epoch {run.best.epoch}{ended})"),
+        ("training", f"{run.tokens:,} tokens in {clock(run.seconds)}"),
+        ("run", str(run.path)),
+        ("report", str(page or "not written")),
+    ]
+    print(table(rows, 0))
+    print(f'\nnext:  bptt generate {run.path} "The " --length 300\n       bptt evaluate {run.path}')
+
+
+def print_config(flat: Mapping[str, Any]) -> None:
+    """All settings, as `--config` reads them."""
+    import yaml
+
+    yaml.safe_dump(dict(flat), sys.stdout, sort_keys=False, allow_unicode=True)
+
+
+def free_place(config: Config) -> Path:
+    """runs/<corpus>-<cell>-<number>, with the first number that is free."""
+    first = "stdin" if config.corpus[0] == "-" else Path(config.corpus[0]).stem
+    name = "".join(char if char.isalnum() or char in "._-" else "-" for char in first).strip(".-") or "text"
+    number = 1
+    while (place := Path("runs") / f"{name}-{config.model.cell}-{number}").exists():
+        number += 1
+    return place
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """The refusal that `fit` would give, before a long corpus is read."""
+    if RunDirectory(out).is_run() and not overwrite:
+        todo = f"Continue it with --resume {out}, replace it with --overwrite, or give another --out"
+        raise InputError("There is a run in this directory already", str(out), todo)
