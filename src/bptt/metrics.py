@@ -17,7 +17,7 @@ def perplexity(nats: float) -> float:
     >>> perplexity(1000.0)
     inf
     """
-    return math.exp(nats) if nats < 709.0 else math.inf
+    return math.inf if nats >= 709.0 else math.exp(nats)
 
 
 @dataclasses.dataclass(frozen=True)

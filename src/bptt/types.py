@@ -149,6 +149,11 @@ class Estimate:
 class Unroll(Protocol):
     """All that a strategy may know of a model: `bptt.Unroll` is the implementation."""
 
+    @property
+    def causal(self) -> bool:
+        """False if an output depends on later inputs."""
+        ...
+
     def segment(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
         """Run the steps of `window`: the sum of its losses, and the state after them, still attached."""
         ...

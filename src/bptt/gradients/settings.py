@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bptt.errors import InputError
+from bptt.types import Unroll
 
 
 def step_count(name: str, value: object) -> int:
@@ -12,3 +13,11 @@ def step_count(name: str, value: object) -> int:
             f"{name} must be a whole number of steps, at least 1", f"{name}={value!r}", f"Give for example {name}=32"
         )
     return value
+
+
+def require_causal(unroll: Unroll, strategy: str) -> None:
+    """InputError if the model looks ahead: a stretch could not be run before the stretches after it."""
+    if not unroll.causal:
+        raise InputError(
+            f"{strategy} cuts the sequence, and this model looks ahead", "a bidirectional layer", "Use Full(), or one direction"
+        )

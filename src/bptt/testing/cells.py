@@ -49,8 +49,8 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
 def check_state(layer: Any, x: Tensor, state: State) -> None:
     """Axis 0 is the row, the shape stays."""
     rows = x.shape[0]
-    y, after = layer(x, state)
-    _expect(isinstance(y, Tensor) and tuple(y.shape[:2]) == tuple(x.shape[:2]), "y is not [B, H] per step", f"{y.shape}")
+    y, after = layer(x[:, :1], state)
+    _expect(y.dim() >= 2 and tuple(y.shape[:2]) == (rows, 1), "y is not [B, H] per step", f"{tuple(y.shape)}")
     before, found = nest.leaves(layer.initial_state(rows)), nest.leaves(after)
     _expect(
         len(before) == len(found), "The state changes its shape from step to step", f"{len(before)}, then {len(found)} leaves"

@@ -1,0 +1,54 @@
+# Two commands do everything from nothing: `make demo` (the main job) and `make test` (the quick tests).
+# Each makes its own virtual environment in .venv; PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Also inside pip's own build environments: nothing is fetched that is not pinned.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: demo test test-all lint format recipes clean help
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bptt needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
+	@echo "Installing bptt into $(VENV) …"
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing the development tools into $(VENV) …"
+	$(PIP) install --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed ## train a character GRU on Python's documentation, write runs/demo/report.html
+	$(BIN)/bptt train --config recipes/demo.yaml --out runs/demo --overwrite
+	$(BIN)/bptt generate runs/demo "The " --length 400 --temperature 0.7 --seed 1
+
+test: lint ## lint, types, and the quick tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint ## everything, also what takes long
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev ## put the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+recipes: $(VENV)/installed ## every recipe, each into runs/NAME (long)
+	for recipe in recipes/*.yaml; do $(BIN)/bptt train --config $$recipe --out runs/$$(basename $$recipe .yaml) --overwrite || exit 1; done
+
+clean: ## forget the virtual environment and every cache; runs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

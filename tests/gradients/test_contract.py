@@ -1,0 +1,35 @@
+"""Our strategies keep the contract that `check_strategy` holds anybody to."""
+
+from __future__ import annotations
+
+import pytest
+
+from bptt import Full, Truncated
+from bptt.gradients import STRATEGIES
+from bptt.testing import check_strategy
+from bptt.testing.examples import RECURRENT
+
+OURS = [
+    Full(),
+    Truncated(7),
+    Truncated(k1=4, k2=9),
+    Truncated(k1=1, k2=3),
+    Truncated(k1=5, update="window"),
+    Truncated(k1=5, k2=12, update="window"),
+    Truncated(k1=100),
+]
+
+
+@pytest.mark.parametrize("strategy", OURS, ids=str)
+def test_every_strategy_keeps_the_contract(strategy):
+    check_strategy(strategy)
+
+
+@pytest.mark.parametrize("strategy", [Full(), Truncated(k1=4, k2=9)], ids=str)
+def test_on_every_kind_of_recurrent_module(strategy):
+    check_strategy(strategy, recurrent=sorted(RECURRENT))
+
+
+def test_the_table_of_names_holds_every_strategy():
+    assert {type(strategy) for strategy in OURS} == set(STRATEGIES.values())
+    assert all(name == strategy.__name__.lower() for name, strategy in STRATEGIES.items())
