@@ -12,12 +12,13 @@ from bptt.kernels import choose
 
 
 def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
-    """Facts about the process, as plain JSON."""
-    from importlib.metadata import version
+    """Facts about the process, as plain JSON; `cell` is a name, whether of one of our cells or not."""
+    from bptt import __version__
 
-    kernel = choose(cell, device, torch.float64 if dtype == "float64" else torch.float32) if cell in KERNELS else None
+    own = cell not in KERNELS
+    kernel = None if own else choose(KERNELS[cell], device, torch.float64 if dtype == "float64" else torch.float32)
     return {
-        "bptt": version("bptt"),
+        "bptt": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
