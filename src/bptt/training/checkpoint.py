@@ -1,32 +1,34 @@
 """Checkpoints: whole or absent, verified on load, and nothing in them executes.
 
     checkpoints/step-000120/{model.safetensors, state.safetensors, state.json, model.json, manifest.json}
-    checkpoints/last → step-000120        checkpoints/best → step-000080
+    checkpoints/last → step-000120        checkpoints/best → step-000080        (for people; loading does not need them)
 
 Knows files and nests of tensors; must not know what is trained. A checkpoint is written into a hidden directory, flushed, and
-renamed; the manifest holds the SHA-256 of every file and of itself.
+renamed: that one rename makes it the newest, and says which one is the best. The manifest holds the SHA-256 of every file and
+of itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from bptt.errors import CheckpointError
-from bptt.files import sync_directory, to_json, write_durably
+from bptt.files import sync_directory, to_json
 from bptt.training.health import check_saved
 from bptt.training.pack import pack, unpack
 
-FORMAT = 1
+FORMAT = 2
 FILES = ("model.safetensors", "state.safetensors", "state.json", "model.json")
 log = logging.getLogger("bptt")
 
@@ -42,38 +44,55 @@ class Saved(NamedTuple):
 
 
 def save(
-    folder: Path, step: int, parameters: dict[str, Tensor], model: Any, state: Any, *, best: bool = False, keep: int = 2
+    folder: Path, step: int, parameters: dict[str, Tensor], model: Any, state: Any, *, best: int | None = None, keep: int = 2
 ) -> Path:
-    """Write checkpoint `step` into `folder`, point `last` (and `best`) at it, and keep the newest `keep` and the best.
+    """Write checkpoint `step` into `folder`, and keep the newest `keep` and the best.
 
-    parameters  tensors by name; model: a JSON value that describes what they belong to; state: a nest (see `pack`)
+    parameters  tensors by name
+    model       a JSON value that describes what they belong to
+    state       a nest (see `pack`)
+    best        the step of the best checkpoint so far; None: there is none yet
 
-    Raises DivergedError, saving nothing, if a tensor is not finite; OSError if the disk refuses.
+    Raises DivergedError, saving nothing, if a tensor is not finite; OSError, naming the path, if the disk refuses. Whatever
+    happens, the newest checkpoint in `folder` that loads is the one before or this one.
     """
     from safetensors.torch import save as to_bytes
 
     tensors, skeleton = pack(state)
     check_saved([*parameters.items(), *((f"saved state {name}", value) for name, value in tensors.items())], step)
-    folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "model.safetensors": to_bytes({name: value.detach().cpu().contiguous() for name, value in parameters.items()}),
-        "state.safetensors": to_bytes({name: value.cpu().contiguous() for name, value in tensors.items()}),
-        "state.json": to_json(skeleton).encode(),
-        "model.json": to_json(model).encode(),
+        "model.safetensors": to_bytes(_own(parameters)),
+        "state.safetensors": to_bytes(_own(tensors)),
+        "state.json": _encoded(skeleton),
+        "model.json": _encoded(model),
     }
+    content["manifest.json"] = _encoded(manifest(step, best, content))
     target = folder / f"step-{step:06d}"
-    _write(folder, target, content, manifest(step, content))
-    _point(folder / "last", target.name)
-    if best:
-        _point(folder / "best", target.name)
-    _prune(folder, keep)
+    try:
+        _make(folder)
+        _write(folder, target, content)
+        _point(folder, {"last": step, "best": best})
+        _prune(folder, step, best, keep)
+    except OSError as error:
+        size = sum(map(len, content.values()))
+        reason = f"{error.strerror or error}, while writing a checkpoint of {size:,} bytes"
+        raise OSError(error.errno, reason, str(target)) from error
     return target
 
 
-def manifest(step: int, content: dict[str, bytes]) -> dict[str, Any]:
+def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in main memory, each with memory of its own: safetensors refuses tensors that share it."""
+    return {name: value.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+
+
+def _encoded(value: Any) -> bytes:
+    return to_json(value).encode("utf-8", "surrogatepass")  # as `json.loads` reads bytes
+
+
+def manifest(step: int, best: int | None, content: dict[str, bytes]) -> dict[str, Any]:
     """Digest and size of every file, and a digest over these."""
     files = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in content.items()}
-    facts: dict[str, Any] = {"format": FORMAT, "step": step, "files": files}
+    facts: dict[str, Any] = {"format": FORMAT, "step": step, "best": best, "files": files}
     return {**facts, "sha256": _digest(facts)}
 
 
@@ -81,14 +100,24 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _write(folder: Path, target: Path, content: dict[str, bytes], facts: dict[str, Any]) -> None:
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        sync_directory(folder.parent)
+
+
+def _write(folder: Path, target: Path, content: dict[str, bytes]) -> None:
     draft, old = folder / f".{target.name}.tmp", folder / f"{target.name}.old"
-    shutil.rmtree(draft, ignore_errors=True)  # left by a process that died here
-    draft.mkdir()
+    for left in folder.glob(".step-*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)  # by a process that died here
     try:
+        draft.mkdir()
         for name, data in content.items():
-            write_durably(draft / name, data)
-        write_durably(draft / "manifest.json", to_json(facts, indent=1))
+            with open(draft / name, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_directory(draft)
         if target.exists():
             # The same step again, now with its validation, or after a resume. Between the two renames the old one still loads.
             shutil.rmtree(old, ignore_errors=True)
@@ -101,35 +130,38 @@ def _write(folder: Path, target: Path, content: dict[str, bytes], facts: dict[st
         raise
 
 
-def _point(link: Path, name: str) -> None:
-    draft = link.with_name(f".{link.name}.tmp")
-    draft.unlink(missing_ok=True)
-    os.symlink(name, draft)
-    os.replace(draft, link)
-    sync_directory(link.parent)
+def _point(folder: Path, links: dict[str, int | None]) -> None:
+    """Links for people, where the file system has any."""
+    for name, step in links.items():
+        draft = folder / f".{name}.tmp"
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+            if step is not None:
+                os.symlink(f"step-{step:06d}", draft)
+                os.replace(draft, folder / name)
 
 
-def _prune(folder: Path, keep: int) -> None:
-    best = _pointed(folder / "best")
-    for path in steps(folder)[keep:]:
-        if path.name != best:
+def _prune(folder: Path, step: int, best: int | None, keep: int) -> None:
+    # One with a later number is none of ours: it was damaged when the run was resumed, and must not displace one that loads.
+    ours = [path for path in steps(folder) if number(path) <= step]
+    for path in ours[keep:]:
+        if number(path) != best:
             shutil.rmtree(path, ignore_errors=True)
+
+
+NAME = re.compile(r"step-(\d{6,})(\.old)?")
+
+
+def number(path: Path) -> int:
+    """The update at which the checkpoint of this name was made; -1 for other names."""
+    match = NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def steps(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, newest first; drafts and everything that is no plain directory are not among them."""
-    named = [(re.fullmatch(r"step-(\d{6,})(\.old)?", path.name), path) for path in folder.glob("step-*")]
-    found = [((int(name[1]), not name[2]), path) for name, path in named if name and path.is_dir() and not path.is_symlink()]
-    return [path for _, path in sorted(found, reverse=True)]
-
-
-def _pointed(link: Path) -> str | None:
-    """The name that a link of ours points at, never anything outside the folder."""
-    try:
-        name = os.readlink(link)
-    except OSError:
-        return None
-    return name if re.fullmatch(r"step-\d{6,}", name) else None
+    found = [path for path in folder.glob("step-*") if number(path) >= 0 and path.is_dir() and not path.is_symlink()]
+    return sorted(found, key=lambda path: (number(path), path.suffix != ".old"), reverse=True)
 
 
 def load(folder: Path, which: str = "last") -> Saved:
@@ -149,12 +181,19 @@ def load(folder: Path, which: str = "last") -> Saved:
     raise CheckpointError("There is no checkpoint yet", str(folder), "Train until the first one is saved")
 
 
-def _candidates(folder: Path, which: str) -> Iterator[Path]:
-    best = _pointed(folder / "best") if which == "best" else None
+def _candidates(folder: Path, which: str) -> list[Path]:
     newest = steps(folder)
-    if best is not None:
-        yield from (path for path in newest if path.name == best)
-    yield from (path for path in newest if path.name != best)
+    if which == "best":
+        best = next((facts["best"] for facts in map(_manifest_or_none, newest) if facts is not None), None)
+        newest.sort(key=lambda path: number(path) != best)  # the best first, the others as they were
+    return newest
+
+
+def _manifest_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        return _read_manifest(path)
+    except CheckpointError:
+        return None
 
 
 def read(path: Path) -> Saved:
@@ -178,11 +217,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if _digest(facts) != claimed:
             raise ValueError("its own digest is wrong")
         if facts["format"] != FORMAT:
-            raise CheckpointError(
-                "The checkpoint has another format", f"format {facts['format']}, this is {FORMAT}", "Use the bptt that wrote it"
-            )
-        if set(facts["files"]) != set(FILES) or type(facts["step"]) is not int:
-            raise ValueError("it lists other files")
+            given = f"format {facts['format']}, this is {FORMAT}"
+            raise CheckpointError("The checkpoint has another format", given, "Use the bptt that wrote it")
+        if set(facts["files"]) != set(FILES) or facts["step"] != number(path):
+            raise ValueError("it is of another checkpoint")
+        if not all({"sha256", "bytes"} <= set(about) for about in facts["files"].values()) or "best" not in facts:
+            raise ValueError("it is not complete")
+    except CheckpointError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError("The manifest cannot be read", str(error), "Use another checkpoint") from error
     return facts

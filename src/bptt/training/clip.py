@@ -28,7 +28,8 @@ def gradient_norm(parameters: Iterable[Tensor]) -> float:
 
 def _norm(gradients: list[Tensor], unit: float) -> float:
     parts = [gradient if unit == 1.0 else gradient.double() / unit for gradient in gradients]
-    return math.sqrt(sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in parts))
+    norms = [torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]
+    return float(torch.linalg.vector_norm(torch.stack(norms)))  # one number leaves the device, not one per parameter
 
 
 @torch.no_grad()
@@ -43,11 +44,11 @@ def clip_gradients(parameters: Iterable[Tensor], limit: float | None) -> tuple[f
     norm = gradient_norm(parameters)
     if limit is None or not norm > limit:
         return norm, False
-    factor = limit / (norm + 1e-6)
     if math.isfinite(norm):
-        for parameter in parameters:
-            if parameter.grad is not None:
-                # Two factors where one alone would underflow to zero in the gradient's own precision.
-                root = math.sqrt(factor)
-                parameter.grad.mul_(factor) if factor > 1e-30 else parameter.grad.mul_(root).mul_(root)
+        factor = limit / (norm + 1e-6)
+        # Two factors where one alone would underflow to zero in the gradient's own precision.
+        factors = [factor] if factor > 1e-30 else [math.sqrt(factor)] * 2
+        for gradient in (parameter.grad for parameter in parameters if parameter.grad is not None):
+            for part in factors:
+                gradient.mul_(part)
     return norm, True

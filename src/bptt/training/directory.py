@@ -21,6 +21,11 @@ OURS = ("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt"
 FOLDERS = ("checkpoints", "tensorboard")
 
 
+def _is_draft(name: str) -> bool:
+    """True for what a process that died while writing one of our files has left."""
+    return any(name.startswith(f".{ours}.") and name.endswith(".tmp") for ours in OURS)
+
+
 class RunDirectory:
     """The files of one run below `path`."""
 
@@ -30,10 +35,6 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
 
     def make(self) -> None:
         """The directory itself, so that it can be locked."""
@@ -58,11 +59,18 @@ class RunDirectory:
             raise CheckpointError(
                 "This is not a run directory", f"{self.path} has no config.yaml", "`bptt runs` lists the runs here"
             )
+        self._refuse_links()
         return self
 
-    def clear(self, *, overwrite: bool) -> None:
-        """Make room for a new run: an existing one goes only if asked, files that are not a run's never."""
-        present = {entry.name for entry in self.path.iterdir()} - {".lock"}
+    def _refuse_links(self) -> None:
+        """CheckpointError for a link in a run's place: what is written and removed here must lie here."""
+        link = next((name for name in (*OURS, *FOLDERS) if (self.path / name).is_symlink()), None)
+        if link is not None:
+            raise CheckpointError("The run directory holds a link", str(self.path / link), "Put the file itself in its place")
+
+    def check_room(self, *, overwrite: bool) -> None:
+        """InputError unless a new run may start here: an existing one goes only if asked, files that are not a run's never."""
+        present = {entry.name for entry in self.path.iterdir() if entry.name != ".lock" and not _is_draft(entry.name)}
         if not present:
             return
         foreign = present - {*OURS, *FOLDERS}
@@ -78,10 +86,14 @@ class RunDirectory:
                 str(self.path),
                 "Continue it with --resume, replace it with --overwrite, or give another directory",
             )
-        for name in OURS:
-            (self.path / name).unlink(missing_ok=True)
+        self._refuse_links()
+
+    def clear(self) -> None:
+        """Remove the run that is here; config.yaml, which makes it one, last."""
         for name in FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (*(entry.name for entry in self.path.iterdir() if _is_draft(entry.name)), *reversed(OURS)):
+            (self.path / name).unlink(missing_ok=True)
 
     def write_json(self, name: str, value: Any) -> None:
         """One of the JSON files."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bptt.data import Corpus
+from bptt.errors import InputError, did_you_mean
 from bptt.models import LanguageModel
 from bptt.training.directory import RunDirectory
+from bptt.training.identity import cell_name
 from bptt.training.listeners import Listener
 from bptt.training.lock import Lock
 from bptt.training.run import Run
@@ -42,6 +44,9 @@ def fit(
         listeners  functions that are called with every event (see `bptt.training.listeners`)
         settings   the fields of `TrainSettings` by name: gradient, epochs, batch_size, steps, lr, clip, seed …
 
+    From its start to its end a run in `out` can be resumed, whatever ended the process; a resumed run equals an uninterrupted
+    one bit for bit on one machine. Resuming a finished run returns at once and writes nothing.
+
     Returns a `Run`. Raises InputError for settings that cannot be, DivergedError when a number is no longer finite,
     RunInUseError if another process holds `out`, Interrupted after SIGINT or SIGTERM, once everything is saved.
 
@@ -50,15 +55,15 @@ def fit(
         run = bptt.fit(model, corpus, gradient=bptt.Truncated(64), epochs=3, out="runs/book")
         print(run.best.perplexity)
     """
-    chosen = TrainSettings(**settings)
+    chosen = choose(settings)
     with contextlib.ExitStack() as stack:
-        directory = None
-        if out is not None:
-            directory = RunDirectory(out)
-            directory.require() if resume else directory.make()
-            stack.enter_context(Lock(directory.path))
-            if not resume:
-                directory.clear(overwrite=overwrite)
+        directory = None if out is None else RunDirectory(out)
+        if directory is None and resume:
+            raise InputError("A run without a directory cannot be resumed", "resume=True, out=None", "Give out")
+        if directory is not None:
+            if resume and overwrite:
+                raise InputError("A run is either resumed or replaced", "resume=True, overwrite=True", "Choose one")
+            stack.enter_context(hold(directory, resume=resume, overwrite=overwrite))
         interrupts = stack.enter_context(Interrupts())
         session = Session(model, corpus, chosen, directory, interrupts, list(listeners))
         stack.callback(session.close)
@@ -69,9 +74,32 @@ def fit(
         return session.run()
 
 
+def choose(settings: Mapping[str, Any]) -> TrainSettings:
+    """The settings of these names; InputError for a name that is none."""
+    known = list(TrainSettings.__dataclass_fields__)
+    for name in settings:
+        if name not in known:
+            raise InputError("There is no such setting", f"{name}={settings[name]!r}", did_you_mean(name, known))
+    return TrainSettings(**settings)
+
+
+@contextlib.contextmanager
+def hold(directory: RunDirectory, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """The directory for this process alone, once it is clear that the run may be there."""
+    if resume:
+        with Lock(directory.require().path):
+            yield
+        return
+    directory.make()
+    directory.check_room(overwrite=overwrite)  # before a lock is left in a directory that is none of ours
+    with Lock(directory.path):
+        directory.check_room(overwrite=overwrite)  # and again: another process may have been here since
+        yield
+
+
 def describe(model: LanguageModel, settings: TrainSettings) -> dict[str, Any]:
     """The settings of a run as plain values."""
     trained = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     trained |= {"gradient": repr(settings.gradient), "sample_prefix": list(settings.sample_prefix)}
-    made = {} if model.own_cell else dataclasses.asdict(model.settings)
+    made = {"cell": cell_name(model)} if model.own_cell else dataclasses.asdict(model.settings)
     return {**made, **trained}

@@ -25,19 +25,19 @@ def first_bad(named: Iterable[tuple[str, Tensor]]) -> str | None:
 
 
 def check_estimate(unroll: nn.Module, window: Window, carry: Carry, loss: float, norm: float | None, step: int) -> None:
-    """DivergedError, naming the first bad tensor, if loss or gradient norm is not finite.
+    """DivergedError, naming the first bad tensor, if loss, gradient norm or anything carried on is not finite.
 
     norm: of the gradient; None if there is nothing to spend yet.
     """
-    if math.isfinite(loss) and (norm is None or math.isfinite(norm)):
+    carried = [*named_tensors("the state", carry.state), *named_tensors("the strategy's memory", carry.memory)]
+    if math.isfinite(loss) and (norm is None or math.isfinite(norm)) and first_bad(carried) is None:
         return
     # The cause before its effects: inputs and weights first, then what was computed from them.
     candidates = [
         ("the window's inputs", window.inputs),
         ("the window's targets", window.targets),
         *((f"parameter {name}", value.detach()) for name, value in unroll.named_parameters()),
-        *named_tensors("the state", carry.state),
-        *named_tensors("the strategy's memory", carry.memory),
+        *carried,
         *((f"the gradient of {name}", p.grad) for name, p in unroll.named_parameters() if p.grad is not None),
     ]
     bad = first_bad(candidates) or "the loss"

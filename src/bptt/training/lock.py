@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from bptt.errors import RunInUseError
+from bptt.errors import InputError, RunInUseError
 
 
 class Lock:
@@ -17,7 +17,7 @@ class Lock:
         self.handle: int | None = None
 
     def __enter__(self) -> Lock:
-        self.handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        self.handle = _open(self.path)
         if not _try_lock(self.handle):
             holder = os.pread(self.handle, 32, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
             os.close(self.handle)
@@ -34,6 +34,18 @@ class Lock:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.handle is not None:
             os.close(self.handle)  # which releases the lock; the file stays: removing it would let two processes hold two files
+
+
+def _open(path: Path) -> int:
+    """The lock file, made if need be; never what a link of that name points at, since it is about to be written."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        raise InputError(
+            "The lock of the run directory is a link", str(path), "Remove it, or give another directory"
+        ) from error
 
 
 def _try_lock(handle: int) -> bool:

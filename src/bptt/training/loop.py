@@ -56,6 +56,9 @@ class Tally:
             self.clipped += spent.clipped
 
 
+COUNTERS = ("step", "tokens", "epochs", "spent_until")
+
+
 class Training:
     """A training run as a value that moves: parameters, carry, place in the stream, counters.
 
@@ -69,6 +72,7 @@ class Training:
         self.before: dict[str, Any] = stream.state_dict()
         self.consumed = 0
         self.step = self.tokens = self.epochs = 0
+        self.spent_until = 0.0
         self.tally = Tally()
 
     def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
@@ -78,24 +82,19 @@ class Training:
             return  # saved after the last window of this epoch, before `end_epoch`
         for window, consumed, estimate in estimates(self.strategy, self.unroll, self._windows(), self.carry, self.consumed):
             self._advance(window, consumed, estimate)
-            yield estimate, self._spend(window, estimate)
+            yield estimate, self._spend(window, estimate, self._passed(consumed / window.steps))
 
     def close(self) -> tuple[Estimate, Spent | None]:
         """Spend the stretch that is still open, once, after the last window of a run."""
         window = self.stream.window(0)[:, :0].to(self.device)
         estimate = list(self.strategy.gradients(self.unroll, window, self.carry))[-1]
         self.carry = estimate.carry
-        return estimate, self._spend(window, estimate)
+        return estimate, self._spend(window, estimate, self.stream.epoch + 1.0)
 
     def end_epoch(self) -> None:
         """Count the epoch, and forget its sums."""
         self.epochs += 1
         self.tally = Tally()
-
-    @property
-    def progress(self) -> float:
-        """How many epochs are behind us, with the fraction of the current one."""
-        return self.stream.epoch + self.stream.handed / max(len(self.stream), 1)
 
     def _windows(self) -> Iterator[Window]:
         for window in self.stream:
@@ -108,13 +107,19 @@ class Training:
         else:
             self.consumed = consumed
 
-    def _spend(self, window: Window, estimate: Estimate) -> Spent | None:
+    def _passed(self, share: float) -> float:
+        """How many epochs are behind us, with the fraction of this one, after a share of the current window."""
+        return self.stream.epoch + (self.stream.handed - 1 + share) / len(self.stream)
+
+    def _spend(self, window: Window, estimate: Estimate, passed: float) -> Spent | None:
         loss = float(estimate.loss_sum)
-        norm, clipped = self.update.norm() if estimate.ready else (None, False)
+        norm, clipped = self.update.clip() if estimate.ready else (None, False)
         check_estimate(self.unroll, window, estimate.carry, loss, norm, self.step + 1)
         spent = None
         if norm is not None:
-            spent = self.update.spend(self.progress, norm, clipped)
+            # The rate is that of the middle of what the update spends: neither end of a schedule is wasted on a rate of 0.
+            spent = self.update.spend((self.spent_until + passed) / 2, norm, clipped)
+            self.spent_until = passed
             self.step += 1
         self.tokens += estimate.count
         self.tally.add(loss, estimate.count, spent)
@@ -127,7 +132,7 @@ class Training:
             "consumed": self.consumed,
             "carry": self.carry,
             "update": self.update.state_dict(),
-            "counters": {"step": self.step, "tokens": self.tokens, "epochs": self.epochs},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "tally": dataclasses.asdict(self.tally),
         }
 
@@ -139,6 +144,6 @@ class Training:
         self.before, self.consumed = state["stream"], state["consumed"]
         self.stream.load_state_dict(self.before)
         self.update.load_state_dict(state["update"])
-        counters = state["counters"]
-        self.step, self.tokens, self.epochs = counters["step"], counters["tokens"], counters["epochs"]
+        for name in COUNTERS:
+            setattr(self, name, state["counters"][name])
         self.tally = Tally(**state["tally"])

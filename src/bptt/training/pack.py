@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bptt import nest
 from bptt.errors import CheckpointError, ContractError
 from bptt.types import Carry, Window
 
@@ -89,13 +90,11 @@ def _unpack(tensors: dict[str, Tensor], skeleton: dict[str, Any]) -> Any:
 
 
 def like(template: Any, value: Any) -> Any:
-    """`value` with the named tuples of `template`, a nest of the same shape."""
-    if isinstance(template, dict):
-        return {key: like(template[key], item) for key, item in value.items()}
-    if isinstance(template, list | tuple):
-        parts = [like(*pair) for pair in zip(template, value, strict=True)]
-        return type(template)(*parts) if hasattr(template, "_fields") else type(template)(parts)
-    return value
+    """`value` with the named tuples of `template`; CheckpointError unless it is a nest of the same shape."""
+    try:
+        return nest.map(lambda _, leaf: leaf, template, value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("A saved state is of another model", str(error), "Use a checkpoint of this model") from error
 
 
 def move(value: Any, device: torch.device | str) -> Any:

@@ -13,18 +13,10 @@ from torch import nn
 from bptt.errors import CheckpointError
 from bptt.models import LanguageModel
 from bptt.training import checkpoint
+from bptt.training.course import Best
 from bptt.training.directory import RunDirectory
 
 MODELS = {"language": LanguageModel}
-
-
-@dataclasses.dataclass(frozen=True)
-class Best:
-    """The best epoch so far: its update, its number from 1, and its perplexity on the validation part (else on training)."""
-
-    step: int
-    epoch: int
-    perplexity: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +47,8 @@ class Run:
 
 def parameters(model: nn.Module) -> dict[str, torch.Tensor]:
     """What is saved of a model: parameters and buffers, each once, however often it is used."""
-    buffers = {name: value for name, value in model.named_buffers() if name in model.state_dict()}
+    kept = model.state_dict().keys()  # some buffers are not
+    buffers = {name: value for name, value in model.named_buffers() if name in kept}
     return {**dict(model.named_parameters()), **buffers}
 
 
@@ -87,12 +80,13 @@ def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.dev
 
 
 def from_checkpoint(saved: checkpoint.Saved) -> LanguageModel:
-    """The model that a checkpoint holds."""
+    """The model that a checkpoint holds; CheckpointError for one with a cell of the user's own."""
     try:
         model = MODELS[saved.model["kind"]].from_json(saved.model)
+        dtype = saved.parameters["readout.linear.bias"].dtype
     except (KeyError, TypeError) as error:
-        raise CheckpointError("The checkpoint describes no model of ours", str(error), "Use the bptt that wrote it") from error
-    dtype = next(iter(saved.parameters.values())).dtype
+        todo = "A model with your own cell: build it in your code, and continue with bptt.fit(…, resume=True)"
+        raise CheckpointError("The checkpoint describes no model of ours", str(error), todo) from error
     model = model.to(dtype)
     set_parameters(model, saved.parameters)
     return model.eval()

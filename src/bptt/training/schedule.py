@@ -16,7 +16,7 @@ SCHEDULES = ("constant", "cosine", "step", "plateau")
 class Schedule:
     """The factor on the learning rate.
 
-    kind      constant; cosine: ½(1 + cos π p) over the run, p from 0 to 1; step: ×decay every `every` epochs;
+    kind      constant; cosine: ½(1 + cos π p), p from 0 after the warmup to 1 at the end; step: ×decay every `every` epochs;
               plateau: ×decay once validation has not improved for `every` epochs
     epochs    length of the run
     warmup    epochs (may be a fraction) over which the factor first rises linearly from 0

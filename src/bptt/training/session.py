@@ -5,30 +5,28 @@ Knows the order in which things happen: updates, then validation, sample and che
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from bptt.data import Corpus
-from bptt.errors import CheckpointError, DivergedError, Interrupted
-from bptt.metrics import perplexity
+from bptt.errors import DivergedError, Interrupted
+from bptt.metrics import Score, perplexity
 from bptt.models import LanguageModel
 from bptt.training import checkpoint
-from bptt.training.devices import find_device, precision
+from bptt.training.course import Course
 from bptt.training.directory import RunDirectory
 from bptt.training.environment import environment
-from bptt.training.listeners import Listener, MetricsFile, SamplesFile, TensorBoard
-from bptt.training.loop import Training
-from bptt.training.run import Best, Run, parameters, set_parameters
-from bptt.training.schedule import Schedule
-from bptt.training.seeds import random_state, seed_everything, set_random_state
+from bptt.training.facts import corpus_facts
+from bptt.training.identity import cell_name, check_same, describe_model, identity
+from bptt.training.listeners import JOURNALS, Journal, Listener, TensorBoard
+from bptt.training.prepare import prepare
+from bptt.training.run import Run, parameters, set_parameters
+from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
 from bptt.training.signals import Interrupts
-from bptt.training.update import Spent, Update, make_optimizer
+from bptt.training.update import Spent
 from bptt.types import Estimate
 
 MINUTES_BETWEEN_SAVES = 5.0
@@ -48,177 +46,147 @@ class Session:
     ) -> None:
         self.model, self.corpus, self.settings, self.directory = model, corpus, settings, directory
         self.interrupts, self.listeners = interrupts, listeners
-        self.metrics: MetricsFile | None = None
-        self.history: list[dict[str, Any]] = []
-        self.best: Best | None = None
-        self.stalled = 0
-        self.seconds = 0.0
-        self._clock = self._saved_at = time.monotonic()
-        self.training = self._prepare()
-
-    def _prepare(self) -> Training:
-        s = self.settings
-        if s.threads is not None:
-            torch.set_num_threads(s.threads)
-        device = find_device(s.device)
-        dtype, autocast = precision(s.dtype)
-        seed_everything(s.seed)
-        self.model.to(device=device, dtype=dtype).train()
-        stream = self.corpus.train.stream(s.batch_size, s.steps, s.sampling, block=s.block, seed=s.seed)
-        per = stream.batch_size * s.gradient.nominal(stream.steps)
-        unroll = self.model.unroll(per=per, autocast=autocast)
-        optimizer = make_optimizer(s.optimizer, unroll.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
-        schedule = Schedule(s.schedule, s.epochs, s.warmup, s.decay, s.decay_every)
-        update = Update(unroll.parameters(), optimizer, schedule, s.clip)
-        return Training(unroll, stream, s.gradient, update, device)
+        self.journals: dict[str, Journal] = {}
+        self.tensorboard: TensorBoard | None = None
+        self.training = prepare(model, corpus, settings)
+        self.course = Course()
+        self._saved_at = time.monotonic()
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Start a new run in an empty directory."""
+        """Start a new run, in place of what is in the directory; from its checkpoint at update 0 on it can be resumed."""
         if self.directory is not None:
-            self.directory.write_json("env.json", self._environment())
-            self.directory.write_json("corpus.json", self._facts())
+            self.directory.clear()
             self.directory.write_config(config)
-            self._open_files(0)
+            made = environment(self.training.device, self.settings.dtype, cell_name(self.model))
+            self.directory.write_json("env.json", made)
+            self.directory.write_json("corpus.json", corpus_facts(self.corpus, self.training.stream))
+            self._open_files({})
         self.tell("start", time=now(), parameters=sum(p.numel() for p in self.model.parameters()))
+        self._notices()
+        self.save()
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint."""
+        """Go on from the newest checkpoint; where that is the end of the run, no file is touched."""
         assert self.directory is not None
         saved = checkpoint.load(self.directory.checkpoints)
-        self._check_same(saved)
+        check_same(saved, self.model, self.corpus, self.settings)
         set_parameters(self.model, saved.parameters)
-        state = saved.state
-        self.training.load_state_dict(state["training"])
-        self.history = state["history"]
-        self.best = None if state["best"] is None else Best(*state["best"])
-        self.stalled, self.seconds = state["stalled"], state["seconds"]
-        self._open_files(state["metrics_bytes"])
+        self.training.load_state_dict(saved.state["training"])
+        self.course.load_state_dict(saved.state["course"])
+        if self._ending() is None:
+            self._open_files(saved.state["journals"])
         # Last, so that nothing above draws from them.
-        set_random_state(state["random"])
+        set_random_state(saved.state["random"])
         self.tell("resume", time=now())
-
-    def _check_same(self, saved: checkpoint.Saved) -> None:
-        """CheckpointError if the checkpoint is of another model, vocabulary, text or method."""
-        here = {"model": self.model.to_json(), **self._identity()}
-        there = {"model": saved.model, **saved.state["identity"]}
-        if here["model"]["vocab"] != there["model"]["vocab"]:
-            raise CheckpointError("The checkpoint has another vocabulary", str(saved.path), "Resume with the text of the run")
-        for key, value in here.items():
-            if there[key] != value:
-                raise CheckpointError(
-                    f"The checkpoint was made with another {key}",
-                    f"{there[key]} there, {value} here",
-                    "Resume with the run's own",
-                )
-
-    def _identity(self) -> dict[str, Any]:
-        """What may not change between a run and its continuation."""
-        s = self.settings
-        same = ("optimizer", "lr", "momentum", "weight_decay", "schedule", "clip", "dtype", "seed")
-        text = self.corpus.facts.get("sha256")
-        return {"gradient": repr(s.gradient), "text": text, **{name: getattr(s, name) for name in same}}
+        self._notices()
 
     def run(self) -> Run:
         """Epochs until done."""
         try:
-            reason = self._epochs()
+            while (reason := self._ending()) is None:
+                self._epoch()
         except DivergedError:
-            self.tell("end", reason="diverged", best=self._best_facts())
+            self._end("diverged")
             raise
-        self.tell("end", reason=reason, best=self._best_facts())
-        self._flush()
-        assert self.best is not None
+        self._end(reason)
+        if self.interrupts.received is not None:  # too late to stop the run, not to stop the program
+            raise Interrupted(self.interrupts.received, "the run is complete")
+        training, course = self.training, self.course
+        assert course.best is not None
         path = None if self.directory is None else self.directory.path
-        return Run(self.model, self.best, self.history, reason, path, self.training.step, self.training.tokens, self.seconds)
+        return Run(self.model, course.best, course.history, reason, path, training.step, training.tokens, course.seconds)
 
-    def _epochs(self) -> str:
-        training, s = self.training, self.settings
-        while training.epochs < s.epochs:
-            if self._stalled_out():
-                return "early-stop"
-            for estimate, spent in training.epoch():
-                self._after(estimate, spent)
-            if training.epochs + 1 == s.epochs:
-                self._record(*training.close())
-            self._end_epoch()
-        return "early-stop" if self._stalled_out() else "finished"
+    def _ending(self) -> str | None:
+        """Why the run is over; None while it is not."""
+        if self.training.epochs >= self.settings.epochs:
+            return "finished"
+        patience = self.settings.patience
+        return "early-stop" if patience is not None and self.course.stalled >= patience else None
 
-    def _stalled_out(self) -> bool:
-        return self.settings.patience is not None and self.stalled >= self.settings.patience
+    def _epoch(self) -> None:
+        for estimate, spent in self.training.epoch():
+            self._record(estimate, spent)
+            self._leave_if_asked()
+            if spent is not None and self._due():
+                self.save()
+        if self.training.epochs + 1 == self.settings.epochs:
+            self._record(*self.training.close())
+        self._end_epoch()
+        if self._ending() is None:
+            self._leave_if_asked(saved=True)
 
-    def _after(self, estimate: Estimate, spent: Spent | None) -> None:
-        self._record(estimate, spent)
-        if self.interrupts():
-            self._leave()
-        every, step = self.settings.save_every, self.training.step
-        due = step % every == 0 if every else time.monotonic() - self._saved_at > 60 * MINUTES_BETWEEN_SAVES
-        if spent is not None and due:
-            self.save()
+    def _due(self) -> bool:
+        every = self.settings.save_every
+        return self.training.step % every == 0 if every else time.monotonic() - self._saved_at > 60 * MINUTES_BETWEEN_SAVES
 
     def _record(self, estimate: Estimate, spent: Spent | None) -> None:
-        self._tick()
+        self.course.tick()
         if spent is None:
             return
-        training = self.training
         event = {
             "loss": float(estimate.loss_sum) / max(estimate.count, 1),
             "grad_norm": spent.norm,
             "clipped": spent.clipped,
             "lr": spent.lr,
-            "tokens": training.tokens,
-            "seconds": self.seconds,
+            "tokens": self.training.tokens,
+            "seconds": self.course.seconds,
             **estimate.info,
         }
-        self.tell("step" if training.step % self.settings.log_every == 0 else "progress", **event)
+        self.tell("step" if self.training.step % self.settings.log_every == 0 else "progress", **event)
 
     def _end_epoch(self) -> None:
-        """Validate, sample, save; then the next one."""
-        training, number = self.training, self.training.epochs + 1
-        tally = training.tally
+        """Validate, sample, save."""
+        score = self._validate()  # before the epoch is told: whoever interrupts it finds the epoch still untold
+        trained = self._tell_epoch()
+        if score is not None:
+            facts = {"bits_per_token": score.bits_per_token, "bits_per_character": score.bits_per_character}
+            self.tell("valid", nats=score.mean, perplexity=score.perplexity, seconds=self.course.seconds, **facts)
+        result = trained if score is None else score.perplexity
+        number = self.training.epochs + 1
+        self.course.judge(self.training.step, number, result)
+        self.training.update.schedule.validated(result)
+        if self.settings.sample_every and number % self.settings.sample_every == 0:
+            self._sample()
+        self.training.end_epoch()
+        self.save()
+
+    def _validate(self) -> Score | None:
+        """How well the validation part is predicted; None where there is none."""
+        if self.corpus.valid is None or len(self.corpus.valid) < 2:
+            return None
+        score = self.model.evaluate(self.corpus.valid, stop=self.interrupts, progress=self._validating)
+        self.course.tick(training=False)
+        self._leave_if_asked()
+        return score
+
+    def _validating(self, done: int, total: int) -> None:
+        self.tell("progress", validated=done, validation=total)
+
+    def _tell_epoch(self) -> float:
+        """The sums of the epoch; its perplexity."""
+        training, tally = self.training, self.training.tally
         self.tell(
             "epoch",
             train_nats=tally.mean,
             train_perplexity=perplexity(tally.mean),
-            tokens_per_second=training.tokens / max(self.seconds, 1e-9),
+            tokens_per_second=training.tokens / max(self.course.seconds, 1e-9),
             clip_rate=tally.clipped / max(tally.updates, 1),
-            seconds=self.seconds,
+            seconds=self.course.seconds,
         )
-        result = self._validate(perplexity(tally.mean))
-        better = self.best is None or result < self.best.perplexity
-        if better:
-            self.best = Best(training.step, number, result)
-        self.stalled = 0 if better else self.stalled + 1
-        training.update.schedule.validated(result)
-        if self.settings.sample_every and number % self.settings.sample_every == 0:
-            self._sample()
-        training.end_epoch()
-        self.save(best=better)
-
-    def _validate(self, trained: float) -> float:
-        """Perplexity on the validation part, or of training where there is none."""
-        if self.corpus.valid is None or len(self.corpus.valid) < 2:
-            return trained
-        score = self.model.evaluate(self.corpus.valid, stop=self.interrupts, progress=self._validating)
-        if self.interrupts():
-            self._leave()
-        facts = {"bits_per_token": score.bits_per_token, "bits_per_character": score.bits_per_character}
-        self._tick(training=False)
-        self.tell("valid", nats=score.mean, perplexity=score.perplexity, seconds=self.seconds, **facts)
-        return score.perplexity
-
-    def _validating(self, done: int, total: int) -> None:
-        self.tell("progress", validated=done, validation=total)
+        return perplexity(tally.mean)
 
     def _sample(self) -> None:
         if self.model.vocab is None:
             return
         s = self.settings
+        sampling: dict[str, Any] = {
+            "length": s.sample_length,
+            "temperature": s.temperature,
+            "seed": s.seed + self.training.step,
+        }
         for prefix in s.sample_prefix or (self._own_prefix(),):
-            text = "".join(
-                self.model.stream(prefix, length=s.sample_length, temperature=s.temperature, seed=s.seed + self.training.step)
-            )
-            self.tell("sample", prefix=prefix, text=text)
-        self._tick(training=False)
+            self.tell("sample", prefix=prefix, text="".join(self.model.stream(prefix, **sampling)))
+        self.course.tick(training=False)
 
     def _own_prefix(self) -> str:
         """The first tokens of the validation part: a text that the model has not been trained on."""
@@ -226,72 +194,64 @@ class Session:
         part = self.corpus.valid or self.corpus.train
         return self.model.vocab.decode(part.ids[:16])
 
-    def save(self, *, best: bool = False) -> None:
+    def save(self) -> None:
         """A checkpoint of this moment."""
         self._saved_at = time.monotonic()
         if self.directory is None:
             return
         state = {
             "training": self.training.state_dict(),
-            "history": self.history,
-            "best": None if self.best is None else list(dataclasses.astuple(self.best)),
-            "stalled": self.stalled,
-            "seconds": self.seconds,
-            "metrics_bytes": self._flush(),
+            "course": self.course.state_dict(),
+            "journals": {name: journal.length() for name, journal in self.journals.items()},
             "random": random_state(),
-            "identity": self._identity(),
+            "identity": identity(self.corpus, self.settings),
         }
-        described = {"kind": "own"} if self.model.own_cell else self.model.to_json()
+        best = None if self.course.best is None else self.course.best.step
+        described = describe_model(self.model)
         checkpoint.save(self.directory.checkpoints, self.training.step, parameters(self.model), described, state, best=best)
 
-    def _leave(self) -> None:
-        assert self.interrupts.received is not None
-        self.save()
-        self.tell("end", reason="interrupted", best=self._best_facts())
-        self._flush()
-        saved = "" if self.directory is None else f"saved at update {self.training.step} in {self.directory.path}"
-        raise Interrupted(self.interrupts.received, saved)
+    def _leave_if_asked(self, *, saved: bool = False) -> None:
+        if self.interrupts.received is None:
+            return
+        if not saved:
+            self.save()
+        self._end("interrupted")
+        where = "" if self.directory is None else f"saved at update {self.training.step} in {self.directory.path}"
+        raise Interrupted(self.interrupts.received, where)
+
+    def _end(self, reason: str) -> None:
+        self.tell("end", reason=reason, best=self.course.best_facts())
+        for journal in self.journals.values():
+            journal.length()
+
+    def _notices(self) -> None:
+        for text in (*self.corpus.notes, *self.training.stream.notes):
+            self.tell("notice", text=text)
 
     def tell(self, kind: str, **facts: Any) -> None:
         """An event, to everyone who listens."""
-        event = {"event": kind, "step": self.training.step, "epoch": min(self.training.epochs + 1, self.settings.epochs), **facts}
+        epoch = min(self.training.epochs + 1, self.settings.epochs)
+        event = {"event": kind, "step": self.training.step, "epoch": epoch, **facts}
         if kind in ("epoch", "valid"):
-            self.history.append(event)
+            self.course.history.append(event)
+        for journal in self.journals.values():
+            journal(event)
         for listener in self.listeners:
             listener(event)
 
-    def _tick(self, training: bool = True) -> None:
-        """Count the time since the last tick as training, or leave it out."""
-        at = time.monotonic()
-        self.seconds += (at - self._clock) * training
-        self._clock = at
-
-    def _best_facts(self) -> dict[str, Any] | None:
-        return None if self.best is None else dataclasses.asdict(self.best)
-
-    def _environment(self) -> dict[str, Any]:
-        return environment(self.training.device, self.settings.dtype, self.model.settings.cell)
-
-    def _facts(self) -> dict[str, Any]:
-        stream = self.training.stream
-        return {**self.corpus.facts, "batch_size": stream.batch_size, "steps": stream.steps, "notes": list(stream.notes)}
-
-    def _open_files(self, offset: int) -> None:
+    def _open_files(self, lengths: Mapping[str, int]) -> None:
         assert self.directory is not None
-        self.metrics = MetricsFile(self.directory.metrics, offset)
-        self.listeners[:0] = [self.metrics, SamplesFile(self.directory.path / "samples.txt")]
+        for name, kind in JOURNALS.items():
+            self.journals[name] = kind(self.directory.path / name, lengths.get(name, 0))
         if self.settings.tensorboard:
-            self.listeners.append(TensorBoard(self.directory.path / "tensorboard"))
-
-    def _flush(self) -> int:
-        return 0 if self.metrics is None else self.metrics.flush()
+            self.tensorboard = TensorBoard(self.directory.path / "tensorboard", self.training.step)
+            self.listeners.append(self.tensorboard)
 
     def close(self) -> None:
         """Close the files."""
-        for listener in self.listeners:
-            close = getattr(listener, "close", None)
-            if close is not None:
-                close()
+        for file in (*self.journals.values(), self.tensorboard):
+            if file is not None:
+                file.close()
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 from bptt.data.plan import SAMPLINGS
@@ -14,6 +15,14 @@ from bptt.training.update import OPTIMIZERS
 from bptt.types import Strategy
 
 DTYPES = ("float32", "float64", "bfloat16")
+CHOICES = {"sampling": SAMPLINGS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "dtype": DTYPES}
+# The least value of every whole number.
+WHOLE = {
+    **dict.fromkeys(
+        ("epochs", "batch_size", "steps", "block", "decay_every", "patience", "threads", "save_every", "log_every"), 1
+    ),
+    **dict.fromkeys(("seed", "sample_every", "sample_length"), 0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,61 +89,49 @@ class TrainSettings:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("steps", 1),
-            ("block", 1),
-            ("decay_every", 1),
-            ("patience", 1),
-            ("seed", 0),
-            ("threads", 1),
-            ("save_every", 1),
-            ("log_every", 1),
-            ("sample_every", 0),
-            ("sample_length", 0),
-        ):
+        for name, least in WHOLE.items():
             self._whole(name, least)
-        self._number("lr", 0, open_=True)
-        self._number("clip", 0, open_=True)
-        self._number("momentum", 0, below=1)
-        self._number("weight_decay", 0)
-        self._number("warmup", 0)
-        self._number("temperature", 0)
-        self._number("decay", 0, open_=True, below=1.0000001)
-        for name, known in (
-            ("sampling", SAMPLINGS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("dtype", DTYPES),
-        ):
+        for name in ("lr", "clip"):
+            self._number(name, "above 0", lambda value: value > 0)
+        for name in ("weight_decay", "warmup", "temperature"):
+            self._number(name, "of at least 0", lambda value: value >= 0)
+        self._number("momentum", "from 0 up to, not including, 1", lambda value: 0 <= value < 1)
+        self._number("decay", "above 0 and at most 1", lambda value: 0 < value <= 1)
+        for name, known in CHOICES.items():
             self._one_of(name, known)
+        self._texts()
         if self.momentum and self.optimizer != "sgd":
             raise InputError(f"{self.optimizer} has no momentum to set", f"momentum={self.momentum}", "Use optimizer sgd")
-        if not isinstance(self.gradient, Strategy):
-            raise InputError("gradient is no gradient strategy", repr(self.gradient), "Give for example bptt.Truncated(64)")
+        if isinstance(self.gradient, type) or not isinstance(self.gradient, Strategy):
+            given = f"gradient={self.gradient!r}"
+            raise InputError("gradient is no gradient strategy", given, "Give for example bptt.Truncated(64)")
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
-        optional = type(self).__dataclass_fields__[name].default is None
-        if value is None and optional:
+        if value is None and type(self).__dataclass_fields__[name].default is None:
             return
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(
-                f"{name} must be a whole number, at least {least}", f"{name}={value!r}", f"Give {name} a value in range"
-            )
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+            what = f"{name} must be a whole number, at least {least}"
+            raise InputError(what, f"{name}={value!r}", f"Give {name} a value in range")
 
-    def _number(self, name: str, least: float, *, open_: bool = False, below: float = math.inf) -> None:
+    def _number(self, name: str, what: str, holds: Callable[[float], bool]) -> None:
         value: Any = getattr(self, name)
         if value is None and name == "clip":
             return
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or value < least or (open_ and value == least) or value >= below:
-            bound = f"above {least}" if open_ else f"at least {least}"
-            upper = "" if below == math.inf else f" and below {below:g}" if below <= 1 else " and at most 1"
-            raise InputError(f"{name} must be a number {bound}{upper}", f"{name}={value!r}", f"Give {name} a value in range")
+        if not number or not holds(value):
+            raise InputError(f"{name} must be a number {what}", f"{name}={value!r}", f"Give {name} a value in range")
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in known:
             raise InputError(f"There is no such {name}", f"{name}={value!r}", did_you_mean(str(value), list(known)))
+
+    def _texts(self) -> None:
+        texts = self.sample_prefix
+        if not isinstance(texts, tuple | list) or not all(isinstance(text, str) for text in texts):
+            raise InputError("sample_prefix must be several texts", f"sample_prefix={texts!r}", 'Give for example ("The ",)')
+        if not isinstance(self.device, str):
+            raise InputError("device must be a name", f"device={self.device!r}", "Use auto, cpu, cuda or cuda:N")
+        if not isinstance(self.tensorboard, bool):
+            raise InputError("tensorboard must be true or false", f"tensorboard={self.tensorboard!r}", "Give True or False")

@@ -31,14 +31,14 @@ class Update:
     """Clip, step, zero."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer, schedule: Schedule, clip: float | None
+        self, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer, schedule: Schedule, limit: float | None
     ) -> None:
-        self.parameters, self.optimizer, self.schedule, self.clip = list(parameters), optimizer, schedule, clip
+        self.parameters, self.optimizer, self.schedule, self.limit = list(parameters), optimizer, schedule, limit
         self.base = [group["lr"] for group in optimizer.param_groups]
 
-    def norm(self) -> tuple[float, bool]:
-        """Clip; the norm before it, and whether it was above the limit."""
-        return clip_gradients(self.parameters, self.clip)
+    def clip(self) -> tuple[float, bool]:
+        """Clip the gradient; its norm before, and whether that was above the limit."""
+        return clip_gradients(self.parameters, self.limit)
 
     def spend(self, epoch: float, norm: float, clipped: bool) -> Spent:
         """One optimiser step after `epoch` epochs, at the rate that the schedule gives."""

@@ -1,0 +1,63 @@
+"""What is known of a run so far: its epochs, the best of them, how long nothing was better, and the time it took.
+
+Knows results; must not know how they came about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its update, its number from 1, and its perplexity on the validation part (else on training)."""
+
+    step: int
+    epoch: int
+    perplexity: float
+
+
+class Course:
+    """The results of a run as they come.
+
+    history  the "epoch" and "valid" events
+    best     the best epoch so far, if there is one
+    stalled  epochs since then
+    seconds  spent on training, without validation and samples
+    """
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.best: Best | None = None
+        self.stalled = 0
+        self.seconds = 0.0
+        self._clock = time.monotonic()
+
+    def judge(self, step: int, epoch: int, perplexity: float) -> None:
+        """Take note of the result of an epoch."""
+        if self.best is None or perplexity < self.best.perplexity:
+            self.best, self.stalled = Best(step, epoch, perplexity), 0
+        else:
+            self.stalled += 1
+
+    def tick(self, training: bool = True) -> None:
+        """Count the time since the last tick as training, or leave it out."""
+        at = time.monotonic()
+        self.seconds += (at - self._clock) * training
+        self._clock = at
+
+    def best_facts(self) -> dict[str, Any] | None:
+        """The best epoch as plain JSON."""
+        return None if self.best is None else dataclasses.asdict(self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, for a checkpoint."""
+        return {"history": self.history, "best": self.best_facts(), "stalled": self.stalled, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.history, self.stalled, self.seconds = state["history"], state["stalled"], state["seconds"]
+        self.best = None if state["best"] is None else Best(**state["best"])
+        self._clock = time.monotonic()

@@ -1,0 +1,54 @@
+"""What may not change between a run and its continuation: the model, the text, and every setting that moves a number.
+
+Knows models, corpora and settings; must not know files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bptt.data import Corpus
+from bptt.errors import CheckpointError
+from bptt.models import LanguageModel
+from bptt.training.checkpoint import Saved
+from bptt.training.settings import TrainSettings
+
+# Settings that a continuation may choose anew: how long, on what, and what is written when.
+CHANGEABLE = (
+    *("epochs", "patience", "device", "threads", "tensorboard", "save_every", "log_every"),
+    *("sample_every", "sample_prefix", "sample_length", "temperature"),
+)
+
+
+def describe_model(model: LanguageModel) -> dict[str, Any]:
+    """The model without its numbers, as plain JSON; of a cell of the user's own, only the name."""
+    if not model.own_cell:
+        return model.to_json()
+    vocab = model.size if model.vocab is None else model.vocab.to_json()
+    return {"kind": "own", "settings": {"cell": cell_name(model)}, "vocab": vocab}
+
+
+def cell_name(model: LanguageModel) -> str:
+    """One of our names, or the class of the user's own cell."""
+    return type(model.recurrent).__name__ if model.own_cell else model.settings.cell
+
+
+def identity(corpus: Corpus, settings: TrainSettings) -> dict[str, Any]:
+    """What is saved with every checkpoint to know the run again."""
+    fixed = [field.name for field in dataclasses.fields(settings) if field.name not in CHANGEABLE]
+    chosen = {name: getattr(settings, name) for name in fixed}
+    return {"text": corpus.facts.get("sha256"), **chosen, "gradient": repr(settings.gradient)}
+
+
+def check_same(saved: Saved, model: LanguageModel, corpus: Corpus, settings: TrainSettings) -> None:
+    """CheckpointError, naming the difference, if the checkpoint is of another model, vocabulary, text or method."""
+    here = {**describe_model(model), **identity(corpus, settings)}
+    there = {**saved.model, **saved.state["identity"]}
+    if there.get("vocab") != here["vocab"]:
+        raise CheckpointError("The checkpoint has another vocabulary", str(saved.path), "Resume with the text of the run")
+    for key, value in here.items():
+        if there.get(key) != value:
+            what = {"settings": "model", "kind": "model"}.get(key, key)
+            given = f"{there.get(key)} there, {value} here"
+            raise CheckpointError(f"The checkpoint was made with another {what}", given, "Resume with the run's own")
