@@ -35,6 +35,7 @@ def parser() -> Parser:
         "doctor",
         "Say what this machine has, what is missing and what will be used. Exit code 1 if training cannot work.",
         EXAMPLE,
+        "",
     )
     made.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return made

@@ -25,7 +25,7 @@ bptt evaluate runs/book another-book.txt
 
 def parser() -> Parser:
     """The flags of `bptt evaluate`."""
-    made = Parser("evaluate", "Measure how well a run's model predicts a text.", EXAMPLE)
+    made = Parser("evaluate", "Measure how well a run's model predicts a text.", EXAMPLE, "RUN [TEXT …]")
     run_flags(made)
     made.add_argument("text", nargs="*", metavar="TEXT", help="texts to read in place of the run's own")
     made.add_argument("--part", choices=tuple(PARTS), help="part of the run's own text [valid]")

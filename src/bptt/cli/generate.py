@@ -6,7 +6,7 @@ import argparse
 
 from bptt.cli.opening import open_model, run_flags
 from bptt.cli.output import emit, printable
-from bptt.cli.parser import Parser
+from bptt.cli.parser import Parser, add_setting
 from bptt.config import Setting, convert
 
 EXAMPLE = """
@@ -24,9 +24,7 @@ SAMPLING = [
 
 def parser() -> Parser:
     """The flags of `bptt generate`."""
-    from bptt.cli.parser import add_setting
-
-    made = Parser("generate", "Let a run's model write on.", EXAMPLE)
+    made = Parser("generate", "Let a run's model write on.", EXAMPLE, "RUN [PREFIX]")
     run_flags(made)
     made.add_argument("prefix", nargs="?", default="", metavar="PREFIX", help="text to go on from [nothing]")
     group = made.add_argument_group("sampling")

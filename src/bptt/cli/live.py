@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bptt.cli.progress import SECONDS_BETWEEN_VIEWS, Epochs, State, sample_text
+from bptt.cli.progress import SECONDS_BETWEEN_VIEWS, State, Story, sample_text
 from bptt.training.listeners import Event, Listener
 
 
@@ -34,12 +34,12 @@ class View:
     """Shows events as they come."""
 
     def __init__(self, state: State, shown: Live) -> None:
-        self.state, self.shown, self.epochs = state, shown, Epochs(state)
+        self.state, self.shown, self.story = state, shown, Story(state)
         self.last = 0.0
 
     def __call__(self, event: Event) -> None:
         self.state.take(event)
-        for line in self.epochs.lines(event):
+        for line in self.story.lines(event):
             self.shown.console.print(Text(line))
         if event["event"] == "sample":
             prefix, text = sample_text(event)
@@ -51,19 +51,18 @@ class View:
 
 
 def view(state: State) -> RenderableType:
-    """Bars and figures."""
+    """A bar for the epoch, one for all epochs or, while it lasts, for the validation, and the figures."""
     bars = Table.grid(padding=(0, 1))
-    # Through an epoch, then all epochs; while a validation runs, that in the second place.
-    overall = (state.epoch - 1 + state.done) / state.epochs
-    bars.add_row(f"epoch {state.epoch}/{state.epochs}", bar(state.done), f"{state.done:.0%}", f"update {state.step:,}")
+    several, pace = state.epochs > 1, " · ".join(state.pace())
+    bars.add_row(*row(f"epoch {state.epoch}/{state.epochs}", state.done), f"update {state.step:,}" if several else pace)
     if state.checked is not None:
         done, total = state.checked
-        bars.add_row("validation", bar(done / max(total, 1)), f"{done / max(total, 1):.0%}", "")
-    else:
-        bars.add_row("all epochs", bar(overall), f"{overall:.0%}", " · ".join(state.pace()))
+        bars.add_row(*row("validation", done / max(total, 1)), "")
+    elif several:
+        bars.add_row(*row("all epochs", (state.epoch - 1 + state.done) / state.epochs), pace)
     return Group(bars, Text(" · ".join(state.figures()), style="cyan"))
 
 
-def bar(share: float) -> ProgressBar:
-    """A bar of fixed width: it must not jump."""
-    return ProgressBar(total=1.0, completed=share, width=30)
+def row(name: str, share: float) -> tuple[str, ProgressBar, str]:
+    """A bar of fixed width, so that nothing jumps, with its name and its share."""
+    return name, ProgressBar(total=1.0, completed=share, width=30), f"{share:4.0%}"

@@ -6,6 +6,7 @@ Knows argparse and `bptt.config`; must not know any command.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import typing
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from bptt.errors import InputError, did_you_mean
 class Parser(argparse.ArgumentParser):
     """Reads the words after a command; a mistake is an InputError that names it."""
 
-    def __init__(self, command: str, summary: str, example: str) -> None:
+    def __init__(self, command: str, summary: str, example: str, usage: str) -> None:
         super().__init__(
             prog=f"bptt {command}",
+            usage=" ".join(filter(None, ("bptt", command, usage, "[flags]"))),
             description=summary,
             epilog="examples:\n" + "\n".join(f"  {line}" for line in example.strip().splitlines()),
             formatter_class=Help,
@@ -48,11 +50,6 @@ class Parser(argparse.ArgumentParser):
         """argparse's own complaints: a flag without its value, a name that is missing."""
         raise InputError(message[:1].upper() + message[1:], "", self.hint)
 
-    def number(self, flag: str, kind: type, default: Any, help: str, group: Any = None) -> None:
-        """A flag with a number, checked as settings are."""
-        setting = Setting(flag.lstrip("-").replace("-", "_"), Parser, kind | None if default is None else kind, default, help)
-        add_setting(group or self, setting)
-
 
 class Help(argparse.RawDescriptionHelpFormatter):
     """Flags in one column, their meaning in the next, no wider than is good to read."""
@@ -69,11 +66,12 @@ def near(name: str, names: list[str]) -> bool:
 def add_setting(group: Any, setting: Setting) -> None:
     """The flag of a setting: hyphens, its type as a word, its default in brackets. Its value stays text until `convert`."""
     flag, default = "--" + setting.key.replace("_", "-"), shown(plain(setting.default))
-    text = f"{setting.help} [{default}]".replace("%", "%%")
+    meaning = re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), setting.help)
+    text = f"{meaning} [{default}]".replace("%", "%%")
     if setting.kind is bool:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
     elif typing.get_origin(setting.kind) is tuple:
-        text += " (may be given several times; none: empty)"
+        text += "; may be given several times"
         group.add_argument(flag, action="append", default=argparse.SUPPRESS, metavar="TEXT", help=text)
     else:
         group.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar(setting), help=text)
@@ -87,10 +85,10 @@ def shown(value: Any) -> str:
 
 
 def metavar(setting: Setting) -> str:
-    """What stands for the value in the help: N, X, TEXT, or the choices."""
+    """What stands for the value in the help: N, X, NAME or TEXT."""
     for kind in (setting.kind, *typing.get_args(setting.kind)):
-        if typing.get_origin(kind) is typing.Literal:
-            return "{" + ",".join(typing.get_args(kind)) + "}"
         if kind in (int, float):
             return "N" if kind is int else "X"
-    return {"gradient": "NAME:K=V,…", "device": "DEVICE"}.get(setting.key, "TEXT")
+        if typing.get_origin(kind) is typing.Literal:
+            return "NAME"
+    return "NAME" if setting.key in ("gradient", "device", "encoding") else "TEXT"

@@ -7,6 +7,7 @@ never a control code.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -30,9 +31,8 @@ def display(settings: TrainSettings, corpus: Corpus, out: Path, *, quiet: bool) 
     if quiet:
         yield lambda event: None
         return
-    state = State(settings, corpus)
-    print(heading(settings, corpus, out), file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
+    state = State(settings, corpus, heading(corpus, out))
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from bptt.cli.live import live
 
         with live(state) as listener:
@@ -41,7 +41,7 @@ def display(settings: TrainSettings, corpus: Corpus, out: Path, *, quiet: bool) 
         yield Lines(state)
 
 
-def heading(settings: TrainSettings, corpus: Corpus, out: Path) -> str:
+def heading(corpus: Corpus, out: Path) -> str:
     """What is trained on, in one line."""
     facts = corpus.facts
     parts = f"{len(corpus.train):,} for training, {len(corpus.valid or ()):,} for validation"
@@ -52,7 +52,8 @@ def heading(settings: TrainSettings, corpus: Corpus, out: Path) -> str:
 class State:
     """What the events have told so far, in the words of a person."""
 
-    def __init__(self, settings: TrainSettings, corpus: Corpus) -> None:
+    def __init__(self, settings: TrainSettings, corpus: Corpus, heading: str) -> None:
+        self.heading = heading
         self.epochs, self.per_epoch = settings.epochs, max(len(corpus.train) - 1, 1)
         self.epoch, self.step, self.tokens, self.seconds = 1, 0, 0, 0.0
         self.base: tuple[int, float] | None = None
@@ -125,8 +126,8 @@ def sample_text(event: Event) -> tuple[str, str]:
     return visible(event["prefix"]), visible(text[:SAMPLE_CHARACTERS]) + ("…" if len(text) > SAMPLE_CHARACTERS else "")
 
 
-class Epochs:
-    """Holds an epoch's own event until its validation is known, then gives one line for both."""
+class Story:
+    """The lines that a run leaves behind. An epoch's own event waits until its validation is known: one line for both."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -135,6 +136,8 @@ class Epochs:
     def lines(self, event: Event) -> list[str]:
         """The lines that are complete now."""
         kind, found = event["event"], []
+        if kind in ("start", "resume"):
+            found = [self.state.heading, *([f"going on after update {event['step']:,}"] if kind == "resume" else [])]
         if kind == "valid" and self.waiting is not None:
             found, self.waiting = [epoch_line(self.state, self.waiting, event)], None
         elif kind in ("sample", "step", "end") and self.waiting is not None:
@@ -148,12 +151,12 @@ class Lines:
     """Plain lines: one per epoch, one every ten seconds, and the samples."""
 
     def __init__(self, state: State) -> None:
-        self.state, self.epochs = state, Epochs(state)
+        self.state, self.story = state, Story(state)
         self.last = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         self.state.take(event)
-        for line in self.epochs.lines(event):
+        for line in self.story.lines(event):
             self.write(line)
         if event["event"] == "sample":
             prefix, text = sample_text(event)

@@ -14,7 +14,10 @@ bptt report runs/book
 def parser() -> Parser:
     """The flags of `bptt report`."""
     made = Parser(
-        "report", "Write report.html into a run: curves, samples, data and settings on one self-contained page.", EXAMPLE
+        "report",
+        "Write report.html into a run: curves, samples, data and settings on one self-contained page.",
+        EXAMPLE,
+        "RUN …",
     )
     made.add_argument("run", nargs="+", metavar="RUN", help="run directories, finished or not")
     return made

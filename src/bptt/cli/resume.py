@@ -13,6 +13,7 @@ from bptt.errors import InputError
 from bptt.training import load
 from bptt.training.directory import RunDirectory
 from bptt.training.listeners import Event, Listener
+from bptt.training.lock import Lock
 
 MAY_CHANGE = (
     *("epochs", "patience", "device", "threads", "tensorboard", "save_every", "log_every"),
@@ -31,6 +32,8 @@ def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mappin
         if given:
             raise InputError(f"A resumed run has its own settings, text and place: {flag} is for new ones", "", "Leave it out")
     directory = RunDirectory(args.resume).require()
+    with Lock(directory.path):
+        pass  # before anything is read: whoever trains there now may be writing it
     saved = directory.read_config()
     if "corpus" not in saved:
         raise InputError(

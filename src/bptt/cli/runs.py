@@ -25,7 +25,7 @@ COLUMNS = ("run", "corpus", "cell", "gradient", "epochs", "perplexity", "state",
 def parser() -> Parser:
     """The flags of `bptt runs`."""
     made = Parser(
-        "runs", "List the runs in a folder, the newest first; perplexity is the best on the validation part.", EXAMPLE
+        "runs", "List the runs in a folder, the newest first; perplexity is the best on the validation part.", EXAMPLE, "[DIR]"
     )
     made.add_argument(
         "folder", nargs="?", default="runs", metavar="DIR", help="folder with runs, or with folders of runs [runs]"

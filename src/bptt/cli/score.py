@@ -22,7 +22,12 @@ SHOWN = {"\n": "↵", "\t": "⇥", " ": "␣"}
 
 def parser() -> Parser:
     """The flags of `bptt score`."""
-    made = Parser("score", "The probability of a sentence under a run's model: of each token given all before it.", EXAMPLE)
+    made = Parser(
+        "score",
+        "The probability of a sentence under a run's model: of each token given all before it.",
+        EXAMPLE,
+        "RUN SENTENCE",
+    )
     run_flags(made)
     made.add_argument("sentence", metavar="SENTENCE", help="the text; - reads it from standard input")
     made.add_argument("--json", action="store_true", help="one JSON object on standard output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,12 @@ from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.cli.progress import display
 from bptt.cli.resume import go_on
-from bptt.config import SETTINGS, Config, places_of, read_yaml
+from bptt.config import SETTINGS, Config, Setting, places_of, read_yaml
 from bptt.errors import BpttError, DivergedError, InputError, Interrupted
+from bptt.gradients import STRATEGIES
 from bptt.models import LanguageModel
 from bptt.training import Run, fit
+from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
@@ -39,7 +42,7 @@ bptt train --resume runs/book --epochs 10
 
 def parser() -> Parser:
     """The flags of `bptt train`."""
-    made = Parser("train", "Train a recurrent language model on a text, or go on with a run.", EXAMPLE)
+    made = Parser("train", "Train a recurrent language model on a text, or go on with a run.", EXAMPLE, "[CORPUS …]")
     made.add_argument(
         "corpus",
         nargs="*",
@@ -61,8 +64,14 @@ def parser() -> Parser:
     for title, keys in GROUPS.items():
         group = made.add_argument_group(title)
         for key in keys.split():
-            add_setting(group, SETTINGS[key])
+            add_setting(group, gradient() if key == "gradient" else SETTINGS[key])
     return made
+
+
+def gradient() -> Setting:
+    """The setting of the strategy, with the strategies that there are."""
+    setting = SETTINGS["gradient"]
+    return dataclasses.replace(setting, help=f"{setting.help}: {', '.join(STRATEGIES)}, with arguments as NAME:A=1,B=2")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     out = Path(args.out) if args.out else free_place(config)
     refuse_existing(out, args.overwrite)
+    find_device(config.train.device)
     corpus = config.text.read(config.corpus)
     seed_everything(config.train.seed)
     model = LanguageModel(vocab=corpus.vocab, **vars(config.model))
@@ -99,8 +109,8 @@ def train(
             run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
     except (Interrupted, DivergedError) as error:
         report(out)
-        if isinstance(error, Interrupted) and not args.quiet:
-            say(f"bptt: go on with: bptt train --resume {out}")
+        if isinstance(error, Interrupted):
+            raise Interrupted(error.exit_code - 128, f"{error}; go on with bptt train --resume {out}") from error
         raise
     summary(run, report(out), args)
     return 0
@@ -163,7 +173,7 @@ def free_place(config: Config) -> Path:
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
-    """The refusal that `fit` would give, before a long corpus is read."""
+    """The refusal that `fit` would give, before a long text is read."""
     if RunDirectory(out).is_run() and not overwrite:
         todo = f"Continue it with --resume {out}, replace it with --overwrite, or give another --out"
         raise InputError("There is a run in this directory already", str(out), todo)
