@@ -9,23 +9,21 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 
-def write_durably(path: Path, content: bytes | str | Callable[[IO[bytes]], object]) -> None:
-    """Make `path` hold `content`, old or new but never half, also after a crash.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
 
-    content  bytes, text (as UTF-8), or a function that writes to an open binary file
+    After a crash `path` is old or new, never half.
     """
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
@@ -35,6 +33,12 @@ def write_durably(path: Path, content: bytes | str | Callable[[IO[bytes]], objec
             os.unlink(draft)
         raise
     sync_directory(path.parent)
+
+
+def write_durably(path: Path, content: bytes | str) -> None:
+    """Make `path` hold `content`, text as UTF-8; see `replacing`."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def sync_directory(path: Path) -> None:

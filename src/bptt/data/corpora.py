@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from bptt.data.files import replacing
 from bptt.errors import InputError
+from bptt.files import write_durably
 
 
 class Download(NamedTuple):
@@ -89,7 +89,7 @@ def fetch(name: str, download: Download, path: Path) -> bytes:
 def keep(content: bytes, path: Path) -> None:
     """Write the file whole or not at all. A cache that cannot be written costs the next run a download, nothing else."""
     try:
-        with replacing(path) as file:
-            file.write(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, content)
     except OSError:
         return

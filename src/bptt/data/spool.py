@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bptt.data.files import writing
+from bptt.data.disk import writing
 from bptt.data.numbering import smallest_dtype
 
 IN_MEMORY = 256 << 20  # bytes to hold before moving to disk

@@ -13,9 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from bptt.data.files import replacing, writing
+from bptt.data.disk import writing
 from bptt.data.spool import IN_MEMORY
 from bptt.errors import CheckpointError
+from bptt.files import replacing, write_durably
 
 FORMAT = "bptt-tokens-1"
 DTYPES = ("|u1", "<u2", "<i4", "<i8")
@@ -43,6 +44,7 @@ def write(pieces: Iterable[np.ndarray], file: IO[bytes]) -> None:
 def write_whole(path: Path, pieces: Iterable[np.ndarray]) -> None:
     """Write the ids into `path` whole or not at all; what described an earlier file of this name goes first."""
     with writing(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
         about_path(path).unlink(missing_ok=True)
         with replacing(path) as file:
             write(pieces, file)
@@ -56,8 +58,8 @@ def about_path(path: Path) -> Path:
 def write_about(path: Path, ids: np.ndarray, about: dict[str, Any]) -> None:
     """Describe the token file `path`; written last, so that a token file with a description is whole."""
     whole = {"format": FORMAT, "dtype": ids.dtype.str, "count": len(ids), **about}
-    with writing(str(path)), replacing(about_path(path)) as file:
-        file.write(json.dumps(whole).encode())
+    with writing(str(path)):
+        write_durably(about_path(path), json.dumps(whole))
 
 
 def load(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
