@@ -24,7 +24,7 @@ def test_a_strategy_is_written_and_read_alike(strategy: object) -> None:
 
 def test_the_spelling_of_a_strategy() -> None:
     assert format_strategy(Truncated(64, 128, "window")) == "truncated:k1=64,k2=128,update=window"
-    assert format_strategy(Full()) == "full"
+    assert format_strategy(Truncated(64)) == "truncated:k1=64" and format_strategy(Full()) == "full"
     assert parse_strategy(" Truncated: k1 = 64 , k2 = none ") == Truncated(64)
 
 

@@ -10,6 +10,8 @@ import yaml
 from conftest import SMALL, Cli, events
 
 from bptt.cli import progress
+from bptt.cli.train import opening
+from bptt.data import read_text
 
 
 def test_a_run_with_everything_in_it(cli: Cli, here: Path) -> None:
@@ -19,8 +21,21 @@ def test_a_run_with_everything_in_it(cli: Cli, here: Path) -> None:
     expected = {"config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html", "checkpoints"}
     assert expected <= {path.name for path in run.iterdir()}
     assert "validation perplexity" in ended.out and "runs/book-gru-1/report.html" in ended.out
-    assert 'bptt generate runs/book-gru-1 "The "' in ended.out
+    assert "bptt generate runs/book-gru-1 'the 0 cats saw 0' --length 300" in ended.out
     assert cli("train", "book.txt", *SMALL, "--quiet").out == "runs/book-gru-2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "quoted"),
+    [
+        ("\n红楼梦，宝玉道：“好妹妹。”", "byte", "'红楼梦，宝'"),
+        ("it's \x1b[31m\nred", "char", "'it'\"'\"'s [31m'"),
+        ("one two three four five", "word", "'one two three'"),
+    ],
+)
+def test_the_next_command_begins_as_the_text_does(here: Path, text: str, unit: str, quoted: str) -> None:
+    (here / "text").write_text(text, encoding="utf-8")
+    assert opening(read_text(here / "text", unit=unit, valid=0.0)) == quoted
 
 
 def test_config_yaml_says_all_and_gives_the_same_run(cli: Cli, here: Path) -> None:

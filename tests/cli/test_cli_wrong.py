@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,18 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_note(cli: Cli, here: Path) -
     assert ended.code == 0 and len(ended.lines) == 1 and newest.name in ended.err and ended.err.startswith("bptt: note: ")
 
 
+def test_a_note_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        for message in ("one", "two", "one"):
+            warnings.warn(message, stacklevel=1)
+            logging.getLogger("bptt").warning(message)
+            warnings.warn("of no interest to a user", DeprecationWarning, stacklevel=1)
+        return 0
+
+    assert ending(command) == 0
+    assert capsys.readouterr().err == "bptt: note: one.\nbptt: note: two.\n"
+
+
 def raising(error: BaseException) -> int:
     def command() -> int:
         raise error
@@ -155,6 +169,7 @@ def test_other_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         (KeyboardInterrupt(), 130, "interrupted"),
         (ZeroDivisionError("of\nlines\x1b[31m"), 1, "BPTT_DEBUG=1"),
         (MemoryError(), 1, "--batch-size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "--batch-size"),
         (BrokenPipeError(), 1, ""),
     )
     for error, code, named in cases:

@@ -15,6 +15,8 @@ from typing import Any
 
 from bptt.errors import BpttError, Interrupted, sentence
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch has no error of its own for this
+
 
 def ending(command: Callable[[], int]) -> int:
     """The exit code of `command`; an error becomes one line on standard error, with BPTT_DEBUG=1 a traceback."""
@@ -50,8 +52,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):
         where = f" {error.filename}." if error.filename else ""
         return f"error: {sentence(error.strerror or str(error))}{where} {remedy(error)}", 1
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "error: There is not enough memory. Take a smaller --batch-size, --steps or --hidden-size.", 1
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return "error: There is not enough memory for this. Take a smaller --batch-size, --steps or --hidden-size.", 1
     return f"error: unexpected: {type(error).__name__}: {error}. BPTT_DEBUG=1 shows where; please report it.", 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bptt.cli.ending import say
+from bptt.cli.live import counting
 from bptt.cli.opening import open_model, run_corpus, run_flags
 from bptt.cli.output import emit, figure, table
 from bptt.cli.parser import Parser
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--part is a part of the run's own text", f"--part {args.part} and a text", "Give one of the two")
     model = open_model(args)
     name, tokens = own_text(args, model) if args.text else own_part(args, model)
-    score = model.evaluate(tokens)
+    with counting(name) as progress:
+        score = model.evaluate(tokens, progress=progress)
     if args.json:
         emit({"run": args.run, "text": name, "checkpoint": args.checkpoint, **facts(score)})
     else:

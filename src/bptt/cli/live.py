@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bptt.cli.progress import SECONDS_BETWEEN_VIEWS, State, Story, sample_text
+from bptt.cli.progress import SECONDS_BETWEEN_VIEWS, State, Story, on_terminal, sample_text
 from bptt.training.listeners import Event, Listener
 
 
@@ -28,6 +28,26 @@ def live(state: State) -> Iterator[Listener]:
     with Live(console=console, auto_refresh=False, transient=True) as shown:
         console.show_cursor(True)  # a second Ctrl-C ends the process at once: nothing could show it again
         yield View(state, shown)
+
+
+@contextlib.contextmanager
+def counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that keeps one bar up to date; without a terminal it shows nothing."""
+    if not on_terminal():
+        yield lambda done, total: None
+        return
+    last = 0.0
+    with Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True) as shown:
+
+        def count(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > SECONDS_BETWEEN_VIEWS:
+                bars = Table.grid(padding=(0, 1))
+                bars.add_row(*row(name, done / max(total, 1)))
+                shown.update(bars, refresh=True)
+                last = time.monotonic()
+
+        yield count
 
 
 class View:

@@ -32,13 +32,18 @@ def display(settings: TrainSettings, corpus: Corpus, out: Path, *, quiet: bool) 
         yield lambda event: None
         return
     state = State(settings, corpus, heading(corpus, out))
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if on_terminal():
         from bptt.cli.live import live
 
         with live(state) as listener:
             yield listener
     else:
         yield Lines(state)
+
+
+def on_terminal() -> bool:
+    """True if standard error is a terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def heading(corpus: Corpus, out: Path) -> str:
@@ -113,10 +118,10 @@ class State:
 
 def epoch_line(state: State, event: Event, valid: Event | None) -> str:
     """One line on an epoch that is over."""
-    parts = [f"epoch {event['epoch']}/{state.epochs}", f"training perplexity {figure(event['train_perplexity'])}"]
+    known = f"perplexity: training {figure(event['train_perplexity'])}"
     if valid is not None:
-        best = " (best so far)" if state.best == valid["perplexity"] else ""
-        parts.append(f"validation {figure(valid['perplexity'])}{best}")
+        known += f", validation {figure(valid['perplexity'])}" + (" (best)" if state.best == valid["perplexity"] else "")
+    parts = [f"epoch {event['epoch']}/{state.epochs}", known]
     return " · ".join([*parts, f"{event['tokens_per_second']:,.0f} tokens/s", clock(event["seconds"])])
 
 

@@ -12,13 +12,9 @@ from bptt.config import Config, convert, known, plain
 from bptt.errors import InputError
 from bptt.training import load
 from bptt.training.directory import RunDirectory
+from bptt.training.identity import CHANGEABLE
 from bptt.training.listeners import Event, Listener
 from bptt.training.lock import Lock
-
-MAY_CHANGE = (
-    *("epochs", "patience", "device", "threads", "tensorboard", "save_every", "log_every"),
-    *("sample_every", "sample_prefix", "sample_length", "temperature"),
-)
 
 
 def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mapping[str, Any], train: Callable[..., int]) -> int:
@@ -56,7 +52,7 @@ def changes(before: Mapping[str, Any], flags: Mapping[str, Any], strategies: Map
     wanted = {key: plain(convert(known(key), value, strategies), strategies) for key, value in flags.items()}
     changed = {key: value for key, value in wanted.items() if value != before[key]}
     for key, value in changed.items():
-        if key not in MAY_CHANGE:
+        if key not in CHANGEABLE:
             given = f"{key} is {before[key]} in the run, {value} here"
             raise InputError("A resumed run cannot change this setting", given, "Leave it out, or start a new run")
     return changed

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bptt.cli.ending import say
+from bptt.cli.ending import say, visible
 from bptt.cli.output import clock, emit, figure, table
 from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.cli.progress import display
 from bptt.cli.resume import go_on
 from bptt.config import SETTINGS, Config, Setting, places_of, read_yaml
+from bptt.data import Corpus
 from bptt.errors import BpttError, DivergedError, InputError, Interrupted
 from bptt.gradients import STRATEGIES
 from bptt.models import LanguageModel
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def train(
-    args: argparse.Namespace, config: Config, model: LanguageModel, corpus: Any, out: Path, how: Mapping[str, Any]
+    args: argparse.Namespace, config: Config, model: LanguageModel, corpus: Corpus, out: Path, how: Mapping[str, Any]
 ) -> int:
     """`fit` with a display around it, and the report behind it, however it ends."""
     listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
@@ -112,7 +114,7 @@ def train(
         if isinstance(error, Interrupted):
             raise Interrupted(error.exit_code - 128, f"{error}; go on with bptt train --resume {out}") from error
         raise
-    summary(run, report(out), args)
+    summary(run, report(out), args, opening(corpus))
     return 0
 
 
@@ -133,7 +135,13 @@ def report(out: Path) -> Path | None:
         return None
 
 
-def summary(run: Run, page: Path | None, args: argparse.Namespace) -> None:
+def opening(corpus: Corpus) -> str:
+    """How the text begins, quoted for a shell: something that the model surely can go on from."""
+    start = corpus.vocab.decode(corpus.train.ids[: 16 if corpus.vocab.unit in ("char", "byte") else 3])
+    return shlex.quote(visible(start).replace("\ufffd", "").strip().partition("\n")[0])
+
+
+def summary(run: Run, page: Path | None, args: argparse.Namespace, start: str) -> None:
     """What came out, where it is, and what to try next."""
     best = {"epoch": run.best.epoch, "step": run.best.step, "perplexity": run.best.perplexity}
     if args.json:
@@ -152,7 +160,8 @@ def summary(run: Run, page: Path | None, args: argparse.Namespace) -> None:
         ("report", str(page or "not written")),
     ]
     print(table(rows, 0))
-    print(f'\nnext:  bptt generate {run.path} "The " --length 300\n       bptt evaluate {run.path}')
+    place = shlex.quote(str(run.path))
+    print(f"\nnext:  bptt generate {place} {start} --length 300\n       bptt evaluate {place}")
 
 
 def print_config(flat: Mapping[str, Any]) -> None:
