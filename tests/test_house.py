@@ -68,14 +68,20 @@ def test_every_module_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_an_import_loads_torch_and_numpy_and_nothing_else():
+def test_every_public_name_loads_torch_and_numpy_and_nothing_else():
     program = (
-        "import sys, json, torch, numpy; before = set(sys.modules); import bptt; "
+        "import sys, json, torch, numpy; before = set(sys.modules); import bptt; [getattr(bptt, n) for n in bptt.__all__]; "
         "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     foreign = set(json.loads(found.stdout)) - {"bptt"} - set(sys.stdlib_module_names) - {"torch", "numpy"}
     assert not foreign
+
+
+def test_help_does_not_wait_for_torch():
+    program = "import sys; from bptt.cli import main; main(['--help']); main(['trian']); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False" and "'train'" in found.stderr
 
 
 def test_the_public_names_are_these():
@@ -84,7 +90,7 @@ def test_the_public_names_are_these():
         *("BpttError", "CheckpointError", "ContractError", "DivergedError", "InputError", "Interrupted", "RunInUseError"),
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "LanguageModel", "Unroll"),
-        *("Run", "Score", "fit", "load", "perplexity", "gradients", "losses", "nn"),
+        *("Run", "Score", "fit", "load", "perplexity", "gradients", "losses", "nn", "testing"),
     }
 
 

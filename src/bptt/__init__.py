@@ -2,30 +2,50 @@
 
     text ──read──▶ Corpus ──stream──▶ Window ──Unroll──▶ gradient strategy ──Estimate──▶ update ──▶ Run
 
->>> corpus = read_text("book.txt")                                       # doctest: +SKIP
->>> model = LanguageModel("gru", vocab=corpus.vocab)                     # doctest: +SKIP
->>> run = fit(model, corpus, gradient=Truncated(64), out="runs/book")    # doctest: +SKIP
+    corpus = bptt.read_text("book.txt")
+    model = bptt.LanguageModel("gru", vocab=corpus.vocab)
+    run = bptt.fit(model, corpus, gradient=bptt.Truncated(64), out="runs/book")
+
+The public names are loaded when they are first used, so that `import bptt`, and `bptt --help`, come at once.
 """
 
-from bptt import gradients, losses, nn
-from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
-from bptt.errors import (
-    BpttError,
-    CheckpointError,
-    ContractError,
-    DivergedError,
-    InputError,
-    Interrupted,
-    RunInUseError,
-    ShapeError,
-)
-from bptt.gradients import Full, Truncated
-from bptt.metrics import Score, perplexity
-from bptt.models import LanguageModel, Unroll
-from bptt.training import Run, fit, load
-from bptt.types import Carry, Estimate, Strategy, Window
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bptt import gradients, losses, nn, testing
+    from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
+    from bptt.errors import (
+        BpttError,
+        CheckpointError,
+        ContractError,
+        DivergedError,
+        InputError,
+        Interrupted,
+        RunInUseError,
+        ShapeError,
+    )
+    from bptt.gradients import Full, Truncated
+    from bptt.metrics import Score, perplexity
+    from bptt.models import LanguageModel, Unroll
+    from bptt.training import Run, fit, load
+    from bptt.types import Carry, Estimate, Strategy, Window
+
+_HOMES = {
+    "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
+    "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
+    "gradients": "Full Truncated",
+    "metrics": "Score perplexity",
+    "models": "LanguageModel Unroll",
+    "training": "Run fit load",
+    "types": "Carry Estimate Strategy Window",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+_ROOMS = ("gradients", "losses", "nn", "testing")
 
 __all__ = [
     "BpttError",
@@ -58,4 +78,20 @@ __all__ = [
     "open_corpus",
     "perplexity",
     "read_text",
+    "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the room it lives in."""
+    if name in _ROOMS:
+        return importlib.import_module(f"bptt.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"bptt.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'bptt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

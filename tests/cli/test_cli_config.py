@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bptt.cli.train import GROUPS
-from bptt.config import SETTINGS, Config, explained, format_strategy, parse_strategy, read_yaml
+from bptt.config import SETTINGS, Config, format_strategy, parse_strategy, read_yaml
+from bptt.config.table import explained
 from bptt.errors import InputError
 from bptt.gradients import STRATEGIES, Full, Truncated
 
