@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from bptt.gradients import Full, Truncated
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, Unroll
-    from bptt.training import Run, fit, load
+    from bptt.training import Run, load
+    from bptt.training.fit import fit
     from bptt.types import Carry, Estimate, Strategy, Window
 
 _HOMES = {

@@ -153,6 +153,16 @@ def test_several_files_and_standard_input(cli: Cli, here: Path, monkeypatch: pyt
         assert cli("train", "-", *SMALL, "--quiet").out == "runs/stdin-gru-1\n"
 
 
+def test_a_text_that_came_through_a_pipe_is_kept_with_the_run(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli("train", "book.txt", *SMALL, "--epochs", 3, "--out", "file").code == 0
+    with open("book.txt") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert cli("train", "-", *SMALL, "--epochs", 3, "--schedule", "constant", "--out", "pipe").code == 0
+        assert cli("train", "--resume", "pipe", "--epochs", 4).code == 0
+    facts = [cli("evaluate", run, "--json").json for run in ("file", "pipe")]
+    assert facts[0]["tokens"] == facts[1]["tokens"] > 0
+
+
 def test_overwrite_replaces(cli: Cli, here: Path) -> None:
     assert cli("train", "book.txt", *SMALL, "--out", "a").code == 0
     assert cli("train", "book.txt", *SMALL, "--out", "a", "--cell", "rnn", "--overwrite").code == 0

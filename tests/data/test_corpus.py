@@ -197,7 +197,8 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_standard_input_is_read_once_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO("héllo".encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
-    assert text_of(read_text("-", valid=0)) == "héllo" and not stdin.buffer.closed
+    piped = read_text("-", valid=0)
+    assert text_of(piped) == "héllo" and piped.fleeting and not stdin.buffer.closed
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,16 @@ def test_a_token_file_holds_the_corpus(tmp_path: Path) -> None:
         assert other.facts == plain.facts and other.vocab == plain.vocab and other.valid is not None
     assert sorted(entry.name for entry in kept.parent.iterdir()) == ["tokens.bin", "tokens.bin.json"]
     assert kept.stat().st_size == len(everything(plain))
+
+
+@pytest.mark.parametrize("shares", [{"valid": 0.2, "test": 0.1}, {"valid": 0.0}, {"valid": 0.0, "test": 0.3}])
+def test_a_corpus_is_saved_and_opened(tmp_path: Path, shares: dict[str, float]) -> None:
+    plain = read_text(put(tmp_path, "what came through a pipe " * 9), **shares)
+    plain.save(tmp_path / "run" / "tokens.bin")
+    opened = open_corpus(tmp_path / "run" / "tokens.bin")
+    assert opened.facts == plain.facts and opened.vocab == plain.vocab
+    for ours, theirs in ((opened.train, plain.train), (opened.valid, plain.valid), (opened.test, plain.test)):
+        assert (ours is None) == (theirs is None) and (ours is None or (ours.ids == theirs.ids).all())
 
 
 def test_many_ids_go_to_disk_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

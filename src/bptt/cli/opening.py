@@ -6,14 +6,13 @@ Knows run directories and settings; must not know how results are shown.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import torch
 
 from bptt.cli.parser import Parser
 from bptt.config import TextSettings, convert, known, names_of
-from bptt.data import Corpus, Vocabulary
+from bptt.data import Corpus, Vocabulary, open_corpus
 from bptt.errors import InputError
 from bptt.models import LanguageModel
 from bptt.training import load
@@ -40,11 +39,11 @@ def open_model(args: argparse.Namespace) -> LanguageModel:
     return load(args.run, which=args.checkpoint, device=find_device(args.device))
 
 
-def corpus_of(flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:
-    """The corpus that a run's config.yaml names, read as it was read then."""
+def corpus_of(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:
+    """The corpus of a run: the one that it kept, else the text that its config.yaml names, read as it was read then."""
+    if run.tokens.exists():
+        return open_corpus(run.tokens)
     names = names_of(flat.get("corpus_at") or flat["corpus"])
-    if "-" in names and sys.stdin.isatty():
-        raise InputError("The run's text came from standard input", "corpus: -", "Send it again: cat book.txt | bptt …")
     return text.read(names, vocab)
 
 
@@ -56,7 +55,8 @@ def text_settings(flat: dict[str, Any]) -> TextSettings:
 
 def run_corpus(run: str, vocab: Vocabulary) -> Corpus:
     """The corpus of a run; InputError if config.yaml names none."""
-    flat = RunDirectory(run).require().read_config()
+    directory = RunDirectory(run).require()
+    flat = directory.read_config()
     if "corpus" not in flat:
         raise InputError("The run does not say what it was trained on", f"{run}/config.yaml", "Give a text")
-    return corpus_of(flat, text_settings(flat), vocab)
+    return corpus_of(directory, flat, text_settings(flat), vocab)

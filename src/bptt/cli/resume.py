@@ -41,7 +41,7 @@ def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mappin
     config = Config.from_flat({**before, **changed}, strategies)
     model = load(args.resume, which="last")
     assert model.vocab is not None
-    corpus = corpus_of({**before, "corpus_at": places}, config.text, model.vocab)
+    corpus = corpus_of(directory, {**before, "corpus_at": places}, config.text, model.vocab)
     note = {**config.to_flat(strategies), "corpus_at": places}
     how = {"resume": True, "listeners": [keeper(directory, note)] if changed else []}
     return train(args, config, model, corpus, Path(args.resume), how)

@@ -16,13 +16,14 @@ import numpy as np
 
 from bptt.data import tokenfile
 from bptt.data.numbering import numbering
-from bptt.data.source import Reader, find_sources
+from bptt.data.source import STANDARD_INPUT, Reader, find_sources
 from bptt.data.spool import Spool
 from bptt.data.tokenizer import Tokenizer
 from bptt.data.tokens import Tokens
 from bptt.data.vocabulary import Vocabulary
 from bptt.errors import CheckpointError, InputError
 
+PIECE = 1 << 22  # ids to write at a time
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -42,6 +43,24 @@ class Corpus:
     vocab: Vocabulary
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+
+    @property
+    def fleeting(self) -> bool:
+        """True if the text cannot be read again (standard input), or only at length (ids too many for memory)."""
+        return STANDARD_INPUT in self.facts.get("sources", ()) or isinstance(self.train.ids, np.memmap)
+
+    def save(self, token_file: str | os.PathLike[str]) -> None:
+        """Keep everything in a token file, with a JSON file beside it, for `open_corpus`; InputError if the disk refuses."""
+        parts = [part.ids for part in (self.train, self.valid, self.test) if part is not None]
+        ends = np.cumsum([0 if part is None else len(part) for part in (self.train, self.valid, self.test)]).tolist()
+        pieces = (part[start : start + PIECE] for part in parts for start in range(0, len(part), PIECE))
+        ids = tokenfile.store(pieces, ends[-1], self.train.ids.dtype, Path(token_file))
+        tokenfile.write_about(Path(token_file), ids, _about(ends, self.vocab, self.facts, self.notes))
+
+
+def _about(ends: Sequence[int], vocab: Vocabulary, facts: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """What a token file says of its ids."""
+    return {"ends": list(ends), "vocab": vocab.to_json(), "facts": facts, "notes": list(notes)}
 
 
 def read_text(
@@ -99,8 +118,7 @@ def read_text(
     ids = tokenfile.store((table[piece] for piece in spool.pieces(0, count)), count, table.dtype, path)
     facts = {**reader.facts(), **count_facts(counts, vocab, table)}
     if path is not None:
-        about = {"ends": list(ends), "vocab": vocab.to_json(), "facts": facts, "notes": list(notes)}
-        tokenfile.write_about(path, ids, about)
+        tokenfile.write_about(path, ids, _about(ends, vocab, facts, notes))
     return assemble(ids, ends, vocab, facts, notes)
 
 

@@ -21,6 +21,7 @@ from bptt.data.corpora import CORPORA, open_named
 from bptt.errors import InputError, did_you_mean
 
 BLOCK = 1 << 20  # bytes read at a time
+STANDARD_INPUT = "standard input"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ def find_source(name: str) -> Source:
     """An existing path, else "-" (standard input), else `$BPTT_DATA/NAME.txt`, else a named corpus."""
     path = Path(name)
     if name == "-":
-        return Source("standard input", lambda: nullcontext(sys.stdin.buffer))  # stays open: it is not ours
+        return Source(STANDARD_INPUT, lambda: nullcontext(sys.stdin.buffer))  # stays open: it is not ours
     if name and os.path.exists(name):
         return Source(name, lambda: open_file(path))
     folder = os.environ.get("BPTT_DATA")

@@ -17,7 +17,8 @@ from typing import Any
 from bptt.errors import CheckpointError, InputError
 from bptt.files import to_json, write_durably
 
-OURS = ("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html")
+TOKENS = "tokens.bin"
+OURS = ("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html", TOKENS, f"{TOKENS}.json")
 FOLDERS = ("checkpoints", "tensorboard")
 
 
@@ -35,6 +36,11 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def tokens(self) -> Path:
+        """The text, as ids, if it could not be read again from where it came."""
+        return self.path / TOKENS
 
     def make(self) -> None:
         """The directory itself, so that it can be locked."""
