@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bptt.cli.train import GROUPS
-from bptt.config import SETTINGS, Config, format_strategy, parse_strategy, read_yaml
+from bptt.config import SETTINGS, Config, format_strategy, parse_strategy, places_of, read_yaml
 from bptt.config.table import explained
 from bptt.errors import InputError
 from bptt.gradients import STRATEGIES, Full, Truncated
@@ -131,3 +131,11 @@ def test_yaml_executes_nothing(here: Path) -> None:
 def test_settings_need_no_command_line_package() -> None:
     code = "import sys, bptt.config; print([m for m in ('yaml', 'rich', 'jsonargparse', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_where_a_text_lies_is_written_down(here, monkeypatch):
+    (here / "data").mkdir()
+    (here / "data" / "novel.txt").write_text("text")
+    monkeypatch.setenv("BPTT_DATA", str(here / "data"))
+    wanted = [str(here / "book.txt"), str(here / "data" / "novel.txt"), "python-docs", "-"]
+    assert places_of(["book.txt", "novel", "python-docs", "-"]) == wanted

@@ -6,14 +6,13 @@ Knows the table of settings; must not know argparse, terminals or exit codes.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bptt.config.table import OWNERS, known, normal
 from bptt.config.text import TextSettings
 from bptt.config.values import Table, convert, plain
+from bptt.data.source import file_of
 from bptt.errors import InputError
 from bptt.gradients import STRATEGIES
 from bptt.models.language import LanguageSettings
@@ -63,4 +62,4 @@ def names_of(corpus: Any) -> tuple[str, ...]:
 
 def places_of(corpus: Sequence[str]) -> list[str]:
     """Where each name lies now: the absolute path of a file, other names as they are."""
-    return [str(Path(name).absolute()) if os.path.exists(name) else name for name in corpus]
+    return [name if (path := file_of(name)) is None else str(path.absolute()) for name in corpus]

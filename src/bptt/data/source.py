@@ -43,19 +43,25 @@ def find_sources(names: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
 
 def find_source(name: str) -> Source:
     """An existing path, else "-" (standard input), else `$BPTT_DATA/NAME.txt`, else a named corpus."""
-    path = Path(name)
     if name == "-":
         return Source(STANDARD_INPUT, lambda: nullcontext(sys.stdin.buffer))  # stays open: it is not ours
-    if name and os.path.exists(name):
+    path = file_of(name)
+    if path is not None:
         return Source(name, lambda: open_file(path))
-    folder = os.environ.get("BPTT_DATA")
-    local = Path(folder, f"{name}.txt") if folder else None
-    if local and os.path.isfile(local):
-        return Source(name, lambda: open_file(local))
     if name in CORPORA:
         return Source(name, lambda: open_named(name), encoding="utf-8")
+    folder = os.environ.get("BPTT_DATA")
     own = [entry.stem for entry in Path(folder).glob("*.txt")] if folder else []
     raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], sorted({*CORPORA, *own})))
+
+
+def file_of(name: str) -> Path | None:
+    """The existing path that `name` is, else the file `$BPTT_DATA/NAME.txt`, else None."""
+    if name and os.path.exists(name):
+        return Path(name)
+    folder = os.environ.get("BPTT_DATA")
+    local = Path(folder, f"{name}.txt") if folder else None
+    return local if local and name != "-" and local.is_file() else None
 
 
 def open_file(path: Path) -> BinaryIO:
