@@ -61,7 +61,7 @@ def file_of(name: str) -> Path | None:
         return Path(name)
     folder = os.environ.get("BPTT_DATA")
     local = Path(folder, f"{name}.txt") if folder else None
-    return local if local and name != "-" and local.is_file() else None
+    return local if local and name != "-" and os.path.isfile(local) else None
 
 
 def open_file(path: Path) -> BinaryIO:
