@@ -111,7 +111,7 @@ def test_the_cases_do_what_they_are_for() -> None:
     assert uninterrupted("early stop")[3] == "early-stop"
     rates = [event["lr"] for event in uninterrupted("sgd, plateau")[0] if event["event"] == "step"]
     assert len(set(rates)) > 1
-    assert len({uninterrupted(case)[1] for case in CASES}) == len(CASES)
+    assert len({uninterrupted(case)[1] for case in CASES}) == len(CASES) - 1  # how often is saved makes no difference
 
 
 def test_an_open_stretch_waits_in_the_checkpoint(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ listener is any function of one.
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Journal(abc.ABC):
     """A file that grows with the run; a checkpoint holds its length, and a resumed run goes on from there."""
 
     def __init__(self, path: Path, length: int = 0) -> None:
+        self.path = path
         # Never through a link: what it points at would be cut off.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
         self.file = open(handle, "ab")  # noqa: SIM115 - closed by close()
@@ -35,16 +37,27 @@ class Journal(abc.ABC):
         """What to write of an event."""
 
     def __call__(self, event: Event) -> None:
-        self.file.write(self.text(event).encode("utf-8", "replace"))
+        with self._named():
+            self.file.write(self.text(event).encode("utf-8", "replace"))
 
     def length(self) -> int:
         """Everything on the disk; how much that is."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        return os.fstat(self.file.fileno()).st_size
+        with self._named():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            return os.fstat(self.file.fileno()).st_size
 
     def close(self) -> None:
-        self.file.close()
+        with self._named():
+            self.file.close()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """A failing disk does not say which file it was."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 class MetricsFile(Journal):

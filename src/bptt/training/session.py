@@ -59,6 +59,8 @@ class Session:
             self.directory.write_config(config)
             made = environment(self.training.device, self.settings.dtype, cell_name(self.model))
             self.directory.write_json("env.json", made)
+            if self.corpus.fleeting:
+                self.corpus.save(self.directory.tokens)
             self.directory.write_json("corpus.json", corpus_facts(self.corpus, self.training.stream))
             self._open_files({})
         self.tell("start", time=now(), parameters=sum(p.numel() for p in self.model.parameters()))
