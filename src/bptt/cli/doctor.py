@@ -25,7 +25,7 @@ EXAMPLE = """
 bptt doctor
 bptt doctor --json
 """
-NEEDED = ("numpy", "safetensors", "pyyaml", "rich", "matplotlib", "jinja2")
+NEEDED = ("numpy", "safetensors", "pyyaml", "rich", "jinja2")
 OPTIONAL = {"jieba": ("chinese", "Chinese words"), "tensorboard": ("tensorboard", "TensorBoard event files")}
 
 
