@@ -77,7 +77,7 @@ def plain_losses(model: bptt.LanguageModel, cell: str, name: str, steps: int, k:
     return found
 
 
-@pytest.mark.parametrize(("steps", "k"), [(17, 17), (17, 5)])
+@pytest.mark.parametrize(("steps", "k"), [(17, 5), pytest.param(17, 17, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_fit_equals_a_plain_loop_with_detach(cell: str, name: str, steps: int, k: int) -> None:
