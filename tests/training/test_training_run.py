@@ -220,6 +220,15 @@ def test_a_run_is_replaced_only_if_asked(tmp_path: Path) -> None:
     assert kinds.count("start") == 1
 
 
+def test_nothing_of_the_replaced_run_is_left(tmp_path: Path) -> None:
+    """Its checkpoints have larger numbers and would be the newest."""
+    train(tmp_path / "run", epochs=2)
+    (tmp_path / "run" / "report.html").write_text("of the old run")
+    run = train(tmp_path / "run", epochs=1, overwrite=True)
+    assert checkpoint.load(tmp_path / "run" / "checkpoints").step == run.step
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"device": "cuda:99"}, {"block": 3}, {"sample_prefix": ("The ",), "lr": -1.0}, {"sampling": "shuffled", "block": 5}],
