@@ -165,7 +165,7 @@ from pathlib import Path
 from bptt.errors import RunInUseError
 from bptt.training.lock import Lock
 import time
-for number in range(12):
+for number in range(100):
     folder = Path(sys.argv[1]) / str(number)
     folder.mkdir()
     ready, go = os.pipe()
@@ -188,7 +188,8 @@ for number in range(12):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_of_four_that_race_one_wins(tmp_path: Path) -> None:
-    """12 races."""
+    """100 races."""
     subprocess.run([sys.executable, "-c", RACE, str(tmp_path)], check=True, timeout=100)
