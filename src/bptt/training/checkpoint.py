@@ -28,7 +28,7 @@ from bptt.files import sync_directory, to_json
 from bptt.training.health import check_saved
 from bptt.training.pack import pack, unpack
 
-FORMAT = 2
+FORMAT = 1
 FILES = ("model.safetensors", "state.safetensors", "state.json", "model.json")
 log = logging.getLogger("bptt")
 

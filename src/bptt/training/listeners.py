@@ -76,7 +76,7 @@ class SamplesFile(Journal):
         return f"—— epoch {event['epoch']}, update {event['step']}\n{event['prefix']}{event['text']}\n\n"
 
 
-JOURNALS = {"metrics.jsonl": MetricsFile, "samples.txt": SamplesFile}
+JOURNALS: dict[str, Callable[[Path, int], Journal]] = {"metrics.jsonl": MetricsFile, "samples.txt": SamplesFile}
 
 
 def readable(value: Any) -> Any:

@@ -191,10 +191,11 @@ class Session:
         self.course.tick(training=False)
 
     def _own_prefix(self) -> str:
-        """The first tokens of the validation part: a text that the model has not been trained on."""
+        """The text's first tokens; nothing where their text would be read as other tokens (unknown ones, a cut character)."""
         assert self.model.vocab is not None
-        part = self.corpus.valid or self.corpus.train
-        return self.model.vocab.decode(part.ids[:16])
+        ids = self.corpus.train.ids[:16]
+        prefix = self.model.vocab.decode(ids)
+        return prefix if self.model.vocab.encode(prefix).tolist() == ids.tolist() else ""
 
     def save(self) -> None:
         """A checkpoint of this moment."""
