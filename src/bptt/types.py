@@ -105,12 +105,13 @@ class Window:
 
     @staticmethod
     def cat(*windows: Window | None) -> Window:
-        """Join windows of the same rows in time; None and empty windows are skipped."""
-        parts = [window for window in windows if window is not None and window.steps]
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return next(window for window in windows if window is not None)
+        """Join windows of the same rows in time; None and empty windows are skipped.
+
+        Always a copy: a slice of a longer window would keep all of it alive, and matrix products round differently for other
+        alignments in memory, so that the same steps cut from another window would give other bits.
+        """
+        present = [window for window in windows if window is not None]
+        parts = [window for window in present if window.steps] or present[:1]
         names = [field.name for field in dataclasses.fields(Window)]
         return Window(*(torch.cat([getattr(part, name) for part in parts], 1) for name in names))
 
@@ -152,6 +153,11 @@ class Unroll(Protocol):
     @property
     def causal(self) -> bool:
         """False if an output depends on later inputs."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """False if running the same steps again may draw other random masks."""
         ...
 
     def segment(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:

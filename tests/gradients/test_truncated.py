@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from bptt import Carry, Full, InputError, Truncated, Unroll, Window
-from bptt.testing.examples import distance, exact, gradients, norm, problem
+from bptt import Full, InputError, Truncated, Unroll, Window
+from bptt import nn as layers
+from bptt.testing.examples import NestedCell, distance, exact, gradients, norm, problem
 
 
 class Scalar(nn.Module):
@@ -229,4 +232,46 @@ def test_a_model_that_looks_ahead_is_refused():
     unroll = Unroll(None, nn.GRU(3, 4, bidirectional=True), None)
     with pytest.raises(InputError, match="looks ahead"):
         Truncated(4).start(unroll, 2)
-    assert isinstance(Full().start(unroll, 2), Carry)
+
+
+def test_full_runs_a_model_that_looks_ahead_window_by_window():
+    torch.manual_seed(0)
+    unroll = Unroll(None, nn.GRU(3, 4, bidirectional=True), nn.Linear(8, 5)).double()
+    window = Window.of(torch.randn(2, 9, 3, dtype=torch.float64), torch.randint(5, (2, 9)))
+    carry, total = Full().start(unroll, 2), 0.0
+    for part in (window[:, :5], window[:, 5:]):
+        (estimate,) = Full().gradients(unroll, part, carry)
+        carry, total = estimate.carry, total + float(estimate.loss_sum)
+    alone = [float(unroll.segment(part, unroll.initial_state(2))[0].detach()) for part in (window[:, :5], window[:, 5:])]
+    assert total == pytest.approx(sum(alone), rel=1e-12)
+
+
+class OwnDropout(NestedCell):
+    """A cell whose dropout reads torch's global generator."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+
+@pytest.mark.parametrize("module", [OwnDropout(), nn.LSTM(4, 5, num_layers=2, dropout=0.5)], ids=["cell", "torch-lstm"])
+def test_steps_are_not_run_twice_under_two_masks(module):
+    setting = problem(module)
+    with pytest.raises(InputError, match="another mask"):
+        Truncated(2, 4).start(setting.unroll, 3)
+    Truncated(4).start(setting.unroll, 3)
+    Truncated(2, 4).start(setting.unroll.eval(), 3)
+
+
+@pytest.mark.parametrize("strategy", [Truncated(7), Truncated(4, 9)], ids=str)
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("make", [layers.GRU, nn.LSTM, nn.GRU, nn.GRUCell], ids=["ours", "torch-lstm", "torch-gru", "cell"])
+def test_borders_leave_no_trace_in_inputs_of_any_alignment(make, rows, strategy):
+    """Matrix products round differently for operands that lie differently in memory, as slices of a window do."""
+    torch.manual_seed(0)
+    unroll = Unroll(None, make(37, 9), nn.Linear(9, 5), per=7).double()
+    window = Window.of(torch.randn(rows, 29, 37, dtype=torch.float64), torch.randint(5, (rows, 29)))
+    found = [run(strategy, copy.deepcopy(unroll), window, unroll.initial_state(rows), cut) for cut in (29, 5, 3, 1)]
+    assert norm(found[0]) >= 1e-8
+    for other in found[1:]:
+        assert all(torch.equal(other[name], found[0][name]) for name in found[0])

@@ -92,6 +92,11 @@ def test_a_cell_of_ones_own():
         model.to_json()
 
 
+def test_a_model_that_looks_ahead_is_refused():
+    with pytest.raises(ContractError, match="look ahead"):
+        LanguageModel(torch.nn.GRU(4, 5, bidirectional=True), vocab=9, embedding_size=4, hidden_size=10)
+
+
 @pytest.mark.parametrize(
     ("settings", "names"),
     [

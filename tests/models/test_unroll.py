@@ -89,6 +89,13 @@ def test_pure_is_segment_and_differentiates_forward(name):
     assert float(slope) == pytest.approx(backward, rel=1e-10)
 
 
+def test_states_of_no_steps_are_none():
+    setting = problem("nested")
+    none = setting.unroll.states(setting.window[:, :0], setting.state)
+    for found, leaf in zip(nest.leaves(none), nest.leaves(setting.state), strict=True):
+        assert found.shape == (leaf.shape[0], 0, *leaf.shape[1:])
+
+
 def test_add_gathers_by_name_and_divides():
     setting = problem("rnn")
     name, parameter = next(iter(setting.unroll.named_parameters()))

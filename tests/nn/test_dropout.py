@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import bptt.nn
+import bptt.nn.dropout as dropout_module
 from bptt.errors import InputError
-from bptt.nn import Dropout, adapt
+from bptt.nn import GRU, Dropout, Stack, adapt
 from bptt.nn.dropout import draw, kept, mix, signed
 
 B, T, IN, H = 3, 7, 4, 6
@@ -147,3 +148,23 @@ def test_wrong_probabilities_are_refused(p):
         Dropout(p)
     with pytest.raises(InputError, match="Dropout is not a probability"):
         bptt.nn.Stack(torch.nn.GRUCell(2, 2), dropout=p)
+
+
+def test_masks_of_nested_layers_differ():
+    """A stack of deep layers numbers gaps at two levels, from 0 each."""
+    seen = []
+    original = dropout_module.kept
+
+    def keep(noise, units, p, layer=0):
+        seen.append(original(noise, units, p, layer))
+        return seen[-1]
+
+    stack = Stack(GRU(3, 32, 2, dropout=0.5), GRU(32, 32, 2, dropout=0.5), dropout=0.5)
+    noise = torch.randint(2**62, (2, 5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dropout_module, "kept", keep)
+        stack(torch.randn(2, 5, 3), noise=noise)
+    assert len(seen) == 3
+    for i, a in enumerate(seen):
+        for b in seen[i + 1 :]:
+            assert 0.3 < float((a != b).float().mean()) < 0.7

@@ -46,6 +46,55 @@ class CountsTwice(Full):
 
 
 @dataclasses.dataclass(frozen=True)
+class Forgets(Truncated):
+    """Starts every stretch from a state of zeros."""
+
+    def _spend(self, unroll, stretch, carry):
+        return super()._spend(unroll, stretch, carry._replace(state=nest.map(torch.zeros_like, carry.state)))
+
+
+@dataclasses.dataclass(frozen=True)
+class CarriesHAlone(Truncated):
+    """Carries the h of an LSTM and not its c."""
+
+    def _spend(self, unroll, stretch, carry):
+        loss, carry = super()._spend(unroll, stretch, carry)
+        h, c = carry.state
+        return loss, carry._replace(state=(h, torch.zeros_like(c)))
+
+
+@dataclasses.dataclass(frozen=True)
+class SumsThrice(Truncated):
+    """Reports three times the loss."""
+
+    def _spend(self, unroll, stretch, carry):
+        loss, carry = super()._spend(unroll, stretch, carry)
+        return 3 * loss, carry
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubles(Truncated):
+    """Adds twice the gradient."""
+
+    def _spend(self, unroll, stretch, carry):
+        super()._spend(unroll, stretch, carry)
+        return super()._spend(unroll, stretch, carry)
+
+
+@dataclasses.dataclass(frozen=True)
+class DividesByItsLength(Truncated):
+    """Makes a mean of every stretch, the short last one included."""
+
+    def _spend(self, unroll, stretch, carry):
+        before = {name: p.grad for name, p in unroll.named_parameters()}
+        unroll.zero_grad(set_to_none=True)
+        spent = super()._spend(unroll, stretch, carry)
+        for name, p in unroll.named_parameters():
+            p.grad = p.grad * self.k1 / stretch.steps + (0 if before[name] is None else before[name])
+        return spent
+
+
+@dataclasses.dataclass(frozen=True)
 class NotExact(Truncated):
     """Calls itself exact."""
 
@@ -95,12 +144,18 @@ class Dead(Full):
         (RemembersOutside(4), "(?i)borders|continue"),
         (Steps(), "changes parameters"),
         (Dead(), "dead"),
+        (Forgets(7), "do not add up"),
+        (Forgets(3, 7), "do not add up"),
+        (CarriesHAlone(7), "do not add up"),
+        (SumsThrice(7), "do not add up"),
+        (Doubles(3, 7), "readout"),
+        (DividesByItsLength(7), "readout"),
     ],
     ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
 )
 def test_a_broken_strategy_is_caught(strategy, says):
     with pytest.raises(ContractError, match=says):
-        check_strategy(strategy, recurrent=["rnn"])
+        check_strategy(strategy, recurrent=["lstm"])
 
 
 class Cell(nn.Module):
@@ -144,6 +199,46 @@ class Shrinks(Cell):
         return h, h[:, None]
 
 
+class Layered(Cell):
+    """A layer that minds its masks only up to a step."""
+
+    edge_until, reset_until = 99, 99
+
+    def forward(self, x, state, *, reset=None, edge=None):
+        outputs = []
+        for t in range(x.shape[1]):
+            if edge is not None and t < self.edge_until:
+                state = nest.weigh(state, edge[:, t])
+            if reset is not None and t < self.reset_until:
+                state = nest.where(reset[:, t], self.initial_state(len(x)), state)
+            y, state = super().forward(x[:, t], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), state
+
+
+class EdgeAtFirstOnly(Layered):
+    edge_until = 1
+
+
+class ResetAtFirstOnly(Layered):
+    reset_until = 3
+
+
+class ResetThenEdge(Layered):
+    """Weighs the gradient to a learned initial state as well: reset does not win."""
+
+    def forward(self, x, state, *, reset=None, edge=None):
+        outputs = []
+        for t in range(x.shape[1]):
+            if reset is not None:
+                state = nest.where(reset[:, t], self.initial_state(len(x)), state)
+            if edge is not None:
+                state = nest.weigh(state, edge[:, t])
+            y, state = Cell.forward(self, x[:, t], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), state
+
+
 class ColumnsFirst(Cell):
     def initial_state(self, batch_size):
         return torch.zeros(1, batch_size, 4, dtype=self.first.dtype)
@@ -161,6 +256,9 @@ class ColumnsFirst(Cell):
         (Hidden(), "two results"),
         (Shrinks(), "state"),
         (ColumnsFirst(), "Axis 0"),
+        (EdgeAtFirstOnly(), "another gradient"),
+        (ResetAtFirstOnly(), "another output"),
+        (ResetThenEdge(), "another gradient"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
@@ -176,3 +274,4 @@ def test_good_cells_pass(name):
 
 def test_a_cell_with_a_learned_initial_state_passes():
     check_cell(Cell(), inputs=4)
+    check_cell(Layered(), inputs=4)

@@ -17,7 +17,8 @@ class Full:
 
     ∂L/∂θ = Σ_t Σ_{k ≤ t} q_t D_t … D_{t−k+1} I_{t−k}        (every lag within the window)
 
-    Memory grows with the window, and so do the powers of the Jacobians D: gradients may vanish or explode with T.
+    Memory grows with the window, and so do the powers of the Jacobians D: gradients may vanish or explode with T. A model that
+    looks ahead (bidirectional) has nothing to carry: each of its windows starts from the initial state.
 
     >>> Full().nominal(35)
     35
@@ -43,6 +44,7 @@ class Full:
         if not window.steps:
             yield idle(window, carry)
             return
-        loss, state = unroll.segment(window, nest.detach(carry.state))
+        start = nest.detach(carry.state) if unroll.causal else unroll.initial_state(window.batch_size)
+        loss, state = unroll.segment(window, start)
         unroll.backward(loss)
         yield Estimate(loss.detach(), window.count, Carry(nest.detach(state)), window.steps)

@@ -21,3 +21,13 @@ def require_causal(unroll: Unroll, strategy: str) -> None:
         raise InputError(
             f"{strategy} cuts the sequence, and this model looks ahead", "a bidirectional layer", "Use Full(), or one direction"
         )
+
+
+def require_repeatable(unroll: Unroll, strategy: str) -> None:
+    """InputError if steps that are run twice would meet two dropout masks."""
+    if not unroll.repeatable:
+        raise InputError(
+            f"{strategy} runs steps twice, and this model's dropout would draw another mask the second time",
+            "dropout of torch.nn, which reads torch's global generator",
+            "Use bptt.nn.Dropout and the bptt.nn layers, whose masks come from the window's noise",
+        )

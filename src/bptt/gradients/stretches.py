@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bptt import nest
 from bptt.gradients.idle import idle
-from bptt.gradients.settings import require_causal
+from bptt.gradients.settings import require_causal, require_repeatable
 from bptt.types import Carry, Estimate, State, Unroll, Window
 
 Memory = Mapping[str, Any]
@@ -57,6 +57,8 @@ class Stretches(abc.ABC):
     def start(self, unroll: Unroll, batch_size: int) -> Carry:
         """The initial state, at position 0 of the stream, nothing open; InputError for a model that cannot be cut."""
         require_causal(unroll, type(self).__name__)
+        if self.overlap:
+            require_repeatable(unroll, type(self).__name__)
         return Carry(nest.detach(unroll.initial_state(batch_size)), {"position": 0, "open": None, "past": None})
 
     def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:

@@ -115,7 +115,14 @@ class LanguageModel(nn.Module):
             from_scratch_(self)
         if s.tie_weights:
             self.readout.linear.weight = self.encode.table.weight  # type: ignore[union-attr, assignment]
-        self._unrolled = (Unroll(self.encode, self.recurrent, self.readout),)  # in a tuple: not a second set of parameters
+        unrolled = Unroll(self.encode, self.recurrent, self.readout)
+        if not unrolled.causal:
+            raise ContractError(
+                "A language model may not look ahead: it would read the token that it should predict",
+                "a bidirectional layer",
+                "Use one direction",
+            )
+        self._unrolled = (unrolled,)  # in a tuple: not a second set of parameters
 
     def unroll(self, *, per: float = 1.0, autocast: torch.dtype | None = None) -> Unroll:
         """This model for gradient strategies: the same parameters, cross-entropy as the loss."""

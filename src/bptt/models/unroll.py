@@ -63,6 +63,14 @@ class Unroll(nn.Module):
         """False if an output depends on later inputs: such a model cannot be cut, carried or run online."""
         return self.recurrent.causal
 
+    @property
+    def repeatable(self) -> bool:
+        """False if torch's own dropout is at work, whose masks do not come from the window's noise.
+
+        A function such as torch.nn.functional.dropout inside a module's forward cannot be seen from here.
+        """
+        return not any(map(draws_outside, self.modules()))
+
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step, attached to the parameters it depends on."""
         return self.recurrent.initial_state(batch_size)
@@ -90,7 +98,8 @@ class Unroll(nn.Module):
 
     def forward(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
         """`segment` without any shortcut that looks at values, so that vmap, jvp and jacrev can pass."""
-        outputs, state = self._run(window, state, edge, window.reset)
+        with self._precision(window):
+            outputs, state = self._run(window, state, edge, window.reset)
         return masked_sum(self._loss(outputs, window), window.mask), state
 
     def pure(self, params: Mapping[str, Tensor], window: Window, state: State) -> tuple[Tensor, State]:
@@ -130,6 +139,8 @@ class Unroll(nn.Module):
     @torch.no_grad()
     def states(self, window: Window, state: State) -> State:
         """The state before every step of `window`, leaves [B, T, …], detached."""
+        if not window.steps:
+            return nest.map(lambda leaf: leaf.unsqueeze(1)[:, :0], state)
         before = []
         for t in range(window.steps):
             before.append(state)
@@ -183,6 +194,15 @@ class Unroll(nn.Module):
 def masked_sum(losses: Tensor, mask: Tensor) -> Tensor:
     """Sum of the losses [B, T] where `mask` [B, T] is true; a NaN under the mask stays out."""
     return torch.where(mask, losses, 0.0).sum()
+
+
+def draws_outside(module: nn.Module) -> bool:
+    """True if the module, in training, draws masks from torch's global generator."""
+    if not module.training:
+        return False
+    if isinstance(module, nn.RNNBase):
+        return module.dropout > 0 and module.num_layers > 1 and not takes_noise(module)
+    return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
 
 
 def takes_noise(module: nn.Module) -> bool:

@@ -50,6 +50,11 @@ def kept(noise: Tensor, units: int, p: float, layer: int = 0) -> Tensor:
     return shifted(mix(key.unsqueeze(-1) + counter), 64 - BITS) >= round(p * 2**BITS)
 
 
+def inner(noise: Tensor, place: int) -> Tensor:
+    """The noise [...] int64 for a module inside another that numbers its own layers from 0: mix(noise ⊕ (place+1)·FIRST)."""
+    return mix(noise ^ signed((place + 1) * FIRST))
+
+
 def draw(shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
     """Fresh noise [...] int64 from torch's global generator."""
     return torch.randint(-(2**63), 2**63 - 1, tuple(shape), dtype=torch.int64, device=device)

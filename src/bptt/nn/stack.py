@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bptt.errors import ContractError
 from bptt.nn.adapters import Layer
 from bptt.nn.dropout import dropout as drop
-from bptt.nn.dropout import probability
+from bptt.nn.dropout import inner, probability
 from bptt.nn.masks import Masks
 from bptt.nn.recurrent import adapt
 from bptt.types import State
@@ -53,7 +53,9 @@ class Stack(Layer):
         for depth, (layer, start) in enumerate(zip(self, state, strict=True)):
             if depth and self.training:
                 x = drop(x, self.dropout, masks.noise, depth - 1)
-            x, end = layer(x, start, **masks._asdict())
+            # A layer may hold dropout of its own, and counts its gaps from 0 as we do.
+            noise = None if masks.noise is None else inner(masks.noise, depth)
+            x, end = layer(x, start, **masks._replace(noise=noise)._asdict())
             ends.append(end)
         return x, tuple(ends)
 

@@ -28,7 +28,8 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
     * the state is a nest of tensors whose axis 0 is the row, and keeps its shape from step to step;
     * the same call gives the same result; rows do not influence each other;
     * the outputs carry a gradient to inputs, parameters and the state before, equal to central differences;
-    * a reset row starts from `initial_state`, with gradient to a learned one; an edge weight scales what flows back;
+    * a reset row starts from `initial_state`, with gradient to a learned one; edge weights and resets at any steps give what
+      they mean, step by step, in outputs and gradients;
     * one pass over T steps equals T passes over one.
 
     >>> check_cell(nn.GRUCell(3, 5), inputs=3)
@@ -137,21 +138,40 @@ def _slope(value: Any, point: Tensor, direction: Tensor, width: float = 1e-6) ->
 
 
 def check_edge(layer: Any, x: Tensor, state: State) -> None:
-    """An edge weight scales what flows back over it, and nothing else."""
+    """Edge weights scale what flows back into the state on entering each step, and resets cut it, in any combination."""
     if not layer.causal:
         return
-    start = nest.as_leaves(state)
-    floats = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
-    plain, _ = layer(x, start)
-    edge = torch.ones(x.shape[:2], dtype=torch.float64)
-    edge[:, 0] = 0.25
-    scaled, _ = layer(x, start, edge=edge)
-    _expect(_close(plain, scaled), "An edge weight changes the output", "it may only scale gradients")
-    full = torch.autograd.grad(plain.square().sum(), floats, allow_unused=True)
-    quarter = torch.autograd.grad(scaled.square().sum(), floats, allow_unused=True)
-    for a, b in zip(full, quarter, strict=True):
-        same = (a is None and b is None) or (a is not None and b is not None and _close(a * 0.25, b))
-        _expect(same, "An edge weight of ¼ at step 0 does not scale the gradient to the state by ¼", "see nest.weigh")
+    generator = torch.Generator().manual_seed(3)
+    edge = torch.rand(x.shape[:2], dtype=torch.float64, generator=generator) * 2
+    reset = torch.rand(x.shape[:2], generator=generator) < 0.25
+    ways = []
+    for way in (by_layer, by_steps):
+        start = nest.as_leaves(state)
+        y = way(layer, x, start, reset, edge)
+        wanted = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)] + list(layer.parameters())
+        ways.append((y, torch.autograd.grad(y.square().sum(), wanted, allow_unused=True)))
+    (ours, found), (theirs, meant) = ways
+    _expect(
+        _close(ours, theirs), "Resets and edge weights give another output than step by step", "edges may only scale gradients"
+    )
+    for a, b in zip(found, meant, strict=True):
+        same = a is b is None or (a is not None and b is not None and _close(a, b))
+        _expect(same, "Resets and edge weights give another gradient than step by step", "see nest.weigh and nest.where")
+
+
+def by_layer(layer: Any, x: Tensor, state: State, reset: Tensor, edge: Tensor) -> Tensor:
+    """The layer's own way."""
+    return layer(x, state, reset=reset, edge=edge)[0]
+
+
+def by_steps(layer: Any, x: Tensor, state: State, reset: Tensor, edge: Tensor) -> Tensor:
+    """What the masks mean: before each step weigh the state, then replace it where the row resets."""
+    outputs = []
+    for t in range(x.shape[1]):
+        state = nest.where(reset[:, t], layer.initial_state(x.shape[0]), nest.weigh(state, edge[:, t]))
+        y, state = layer(x[:, t : t + 1], state)
+        outputs.append(y)
+    return torch.cat(outputs, 1)
 
 
 def _somewhere(state: State) -> State:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from bptt.models.unroll import Unroll
 from bptt.testing.examples import Problem, distance, exact, gradients, norm, problem
 from bptt.testing.expect import expect
 from bptt.training.clip import clip_gradients
@@ -37,6 +38,9 @@ def check_strategy(strategy: Strategy, *, recurrent: Iterable[str] = CELLS) -> N
     * unless `per_window`, the borders of windows leave no trace: windows of 29, 5, 3, 1 steps give parameters equal bit for
       bit under SGD with momentum and clipping;
     * an `exact` strategy gives the exact gradient of a window, to 1e-12;
+    * without updates, the losses add up to those of one pass over the window: the whole state is carried, from step to step;
+    * parameters behind the recurrence (the readout's) get their exact gradient, unless the strategy weighs credits at random:
+      losses are sums divided by `per`, and by nothing else;
     * the gradient is alive (norm ≥ 1e-8).
 
     >>> import bptt
@@ -110,7 +114,7 @@ def check_yields(strategy: Strategy, setting: Problem) -> None:
     unroll, window = copy.deepcopy(setting.unroll), setting.window
     before = [parameter.detach().clone() for parameter in unroll.parameters()]
     carry = strategy.start(unroll, window.batch_size)._replace(state=setting.state)
-    counted, largest = 0, 0.0
+    counted, largest, total = 0, 0.0, 0.0
     for part in (window, window[:, :0]):
         taken = 0
         found = list(strategy.gradients(unroll, part, carry))
@@ -119,12 +123,28 @@ def check_yields(strategy: Strategy, setting: Problem) -> None:
             _expect(taken <= estimate.steps <= part.steps, "steps does not grow", f"{estimate.steps} after {taken}")
             _expect(not estimate.loss_sum.requires_grad, "loss_sum is attached to a graph", "it must be detached")
             taken, carry, counted = estimate.steps, estimate.carry, counted + estimate.count
+            total += float(estimate.loss_sum)
         _expect(taken == part.steps, "The last estimate does not consume the window", f"{taken} of {part.steps} steps")
         largest = max(largest, norm(gradients(unroll)))
     _expect(counted == window.count, "Not every loss is counted once", f"{counted} of {window.count}")
-    _expect(largest >= 1e-8, "The gradient is dead", f"norm {largest}")
     same = all(torch.equal(a, b) for a, b in zip(before, unroll.parameters(), strict=True))
     _expect(same, "The strategy changes parameters", "it may only add into .grad")
+    _expect(largest >= 1e-8, "The gradient is dead", f"norm {largest}")
+    wanted = float(unroll.segment(window, setting.state)[0].detach())
+    off = abs(total - wanted) / abs(wanted)
+    _expect(off <= 1e-12, "The losses do not add up to those of one pass", f"{total:.15g}, one pass gives {wanted:.15g}")
+    if strategy.exact or not strategy.unbiased:
+        check_readout(unroll, setting)
+
+
+def check_readout(unroll: Unroll, setting: Problem) -> None:
+    """Parameters that the state does not depend on get their exact gradient: each loss with weight 1 ÷ per."""
+    found, wanted = (
+        {name: block for name, block in blocks.items() if name.startswith("readout.")}
+        for blocks in (gradients(unroll), exact(setting))
+    )
+    off = distance(found, wanted)
+    _expect(off <= 1e-12, "The readout's gradient is not the sum of its losses ÷ per", f"relative difference {off:.3g}")
 
 
 def check_restart(strategy: Strategy, setting: Problem) -> None:
