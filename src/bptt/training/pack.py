@@ -79,7 +79,8 @@ def unpack(tensors: dict[str, Tensor], skeleton: Any) -> Any:
 def _unpack(tensors: dict[str, Tensor], skeleton: dict[str, Any]) -> Any:
     kind = skeleton[TAG]
     if kind == "tensor":
-        return tensors[skeleton["name"]]
+        # A copy of its own: a slice of the file's bytes may lie at an alignment at which products round differently.
+        return tensors[skeleton["name"]].clone()
     if kind == "float":
         return float(skeleton["value"])
     if kind == "dict":
