@@ -230,6 +230,19 @@ def test_ordinary_gradients_are_clipped_as_torch_does(limit: float) -> None:
         assert torch.allclose(a.grad, b.grad, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("norm", [1e-9, 5e-7, 1e-6, 0.3, 1.0, 1e28])
+@pytest.mark.parametrize("share", [1e-3, 1 - 1e-9, 1.0, 1 + 1e-9, 1 + 1e-6, 1 + 3e-6, 2.0])
+def test_clipping_is_torchs_formula_to_the_last_bit(norm: float, share: float) -> None:
+    """Also just above the norm, and for limits as small as the 1e-6 in it, where it scales a little below the limit."""
+    gradient = torch.tensor([0.6, -0.8, 1e-3], dtype=torch.float64)
+    gradient *= norm / gradient.norm()
+    ours, theirs = parameters(gradient), parameters(gradient)
+    found, clipped = clip_gradients(ours, norm * share)
+    nn.utils.clip_grad_norm_(theirs, norm * share)
+    assert torch.equal(ours[0].grad, theirs[0].grad)
+    assert clipped == (found > norm * share)
+
+
 # --- what is not training leaves training alone
 
 
@@ -239,7 +252,7 @@ def test_validation_samples_and_files_leave_no_trace(tmp_path: Path) -> None:
 
     for cell in ("gru", "own"):
         bare, full = model_of(cell), model_of(cell)
-        train(None, model=bare, corpus=make_corpus(valid=0), sample_every=0)
-        train(tmp_path / cell, model=full, sample_every=1, sample_length=30, save_every=1)
+        train(None, model=bare, corpus=make_corpus(valid=0), sample_every=0, gradient=bptt.Truncated(5))
+        train(tmp_path / cell, model=full, sample_every=1, sample_length=30, save_every=1, gradient=bptt.Truncated(5))
         for (name, a), b in zip(bare.named_parameters(), full.parameters(), strict=True):
             assert torch.equal(a, b), name

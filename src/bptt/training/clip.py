@@ -36,19 +36,20 @@ def _norm(gradients: list[Tensor], unit: float) -> float:
 def clip_gradients(parameters: Iterable[Tensor], limit: float | None) -> tuple[float, bool]:
     """Scale all gradients by min(1, limit / (‖g‖ + 1e-6)); returns ‖g‖ before, and whether it was above the limit.
 
+    The 1e-6 scales a norm just below the limit, too; for a limit that is not far above 1e-6 by much.
     `torch.nn.utils.clip_grad_norm_` with the same formula returns zeros for gradients of 1e20 in float32: its norm overflows.
 
     Source: Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks, section 3.2.
     """
     parameters = list(parameters)
     norm = gradient_norm(parameters)
-    if limit is None or not norm > limit:
+    if limit is None:
         return norm, False
-    if math.isfinite(norm):
-        factor = limit / (norm + 1e-6)
-        # Two factors where one alone would underflow to zero in the gradient's own precision.
-        factors = [factor] if factor > 1e-30 else [math.sqrt(factor)] * 2
+    factor = 1 / (norm + 1e-6) * limit  # in this order, as torch rounds it
+    if math.isfinite(norm) and factor < 1:
         for gradient in (parameter.grad for parameter in parameters if parameter.grad is not None):
-            for part in factors:
+            # Two factors where one alone would underflow in the gradient's own precision.
+            underflows = factor < torch.finfo(gradient.dtype).tiny
+            for part in [math.sqrt(factor)] * 2 if underflows else [factor]:
                 gradient.mul_(part)
-    return norm, True
+    return norm, norm > limit
