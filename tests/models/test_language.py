@@ -104,6 +104,8 @@ def test_a_model_that_looks_ahead_is_refused():
         ({"hidden_size": 0}, "hidden_size"),
         ({"layers": 1.5}, "layers"),
         ({"dropout": 1.1}, "dropout"),
+        ({"dropout": "0.2"}, "dropout"),
+        ({"dropout": True}, "dropout"),
         ({"dropout": float("nan")}, "dropout"),
         ({"embedding_size": -1}, "embedding_size"),
         ({"tie_weights": True, "embedding_size": 3}, "embedding_size"),

@@ -64,7 +64,7 @@ class LanguageSettings:
         ):
             if isinstance(size, bool) or not isinstance(size, int) or size < least:
                 raise InputError(f"{name} must be a whole number, at least {least}", f"{name}={size!r}", "Give a larger number")
-        if not 0 <= self.dropout < 1:
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
         if self.nonlinearity != "tanh" and self.cell != "rnn":
             raise InputError(
