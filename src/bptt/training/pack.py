@@ -91,10 +91,19 @@ def _unpack(tensors: dict[str, Tensor], skeleton: dict[str, Any]) -> Any:
 
 
 def like(template: Any, value: Any) -> Any:
-    """`value` with the named tuples of `template`; CheckpointError unless it is a nest of the same shape."""
+    """`value` with the named tuples of `template`; CheckpointError unless it is a nest of the same shape, leaf by leaf.
+
+    Of the types of the leaves only the kind must agree, floating or not: under autocast a state is narrower than its beginning.
+    """
+
+    def leaf(here: Any, there: Any) -> Any:
+        if here.shape != there.shape or here.is_floating_point() != there.is_floating_point():
+            raise ValueError(f"{list(there.shape)} {there.dtype} there, {list(here.shape)} {here.dtype} here")
+        return there
+
     try:
-        return nest.map(lambda _, leaf: leaf, template, value)
-    except (KeyError, TypeError, ValueError) as error:
+        return nest.map(leaf, template, value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("A saved state is of another model", str(error), "Use a checkpoint of this model") from error
 
 
