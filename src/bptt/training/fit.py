@@ -15,6 +15,7 @@ from bptt.training.directory import RunDirectory
 from bptt.training.identity import cell_name
 from bptt.training.listeners import Listener
 from bptt.training.lock import Lock
+from bptt.training.prepare import check_vocabulary
 from bptt.training.run import Run
 from bptt.training.session import Session
 from bptt.training.settings import TrainSettings
@@ -47,8 +48,9 @@ def fit(
     From its start to its end a run in `out` can be resumed, whatever ended the process; a resumed run equals an uninterrupted
     one bit for bit on one machine. Resuming a finished run returns at once and writes nothing.
 
-    Returns a `Run`. Raises InputError for settings that cannot be, DivergedError when a number is no longer finite,
-    RunInUseError if another process holds `out`, Interrupted after SIGINT or SIGTERM, once everything is saved.
+    Returns a `Run`. Raises InputError for settings that cannot be and for a model of other tokens than the corpus,
+    DivergedError when a number is no longer finite, RunInUseError if another process holds `out`, Interrupted after SIGINT
+    or SIGTERM, once everything is saved.
 
         corpus = bptt.read_text("book.txt", unit="char", valid=0.1)
         model = bptt.LanguageModel("gru", vocab=corpus.vocab, hidden_size=256)
@@ -56,6 +58,7 @@ def fit(
         print(run.best.perplexity)
     """
     chosen = choose(settings)
+    check_vocabulary(model, corpus)
     with contextlib.ExitStack() as stack:
         directory = None if out is None else RunDirectory(out)
         if directory is None and resume:

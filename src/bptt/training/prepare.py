@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from bptt.data import Corpus
+from bptt.errors import InputError
 from bptt.models import LanguageModel
 from bptt.training.devices import find_device, precision
 from bptt.training.listeners import TensorBoard
@@ -16,6 +17,20 @@ from bptt.training.schedule import Schedule
 from bptt.training.seeds import seed_everything
 from bptt.training.settings import TrainSettings
 from bptt.training.update import Update, make_optimizer
+
+
+def check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
+    """InputError unless the model's tokens are the corpus's; a model that knows only a size needs one that suffices."""
+    theirs, ours = corpus.vocab, model.vocab
+    if theirs is None:
+        return
+    wrong, todo = "The model has other tokens than the corpus", "Make the model with vocab=corpus.vocab"
+    if model.size < len(theirs) or (ours is not None and len(ours) != len(theirs)):
+        raise InputError(wrong, f"{model.size:,} tokens there, {len(theirs):,} in the corpus", todo)
+    if ours is not None and ours != theirs:
+        pairs = enumerate(zip(ours.spellings, theirs.spellings, strict=True))
+        differing = (f"token {i} is {a!r} there, {b!r} in the corpus" for i, (a, b) in pairs if a != b)
+        raise InputError(wrong, next(differing, "the same tokens, but cut from text in another way"), todo)
 
 
 def prepare(model: LanguageModel, corpus: Corpus, s: TrainSettings) -> Training:
