@@ -88,11 +88,11 @@ class Crash(Exception):
     """What a listener raises to end a run in the middle."""
 
 
-def crash_at(step: int, kinds: tuple[str, ...] = ("step",)) -> Callable[[Any], None]:
-    """A listener that raises when an event of these kinds comes at update `step` or later."""
+def crash_at(step: int, kinds: tuple[str, ...] = ("step",), epoch: int = 0) -> Callable[[Any], None]:
+    """A listener that raises when an event of these kinds comes at update `step` and epoch `epoch` or later."""
 
     def listen(event: Any) -> None:
-        if event["event"] in kinds and event["step"] >= step:
+        if event["event"] in kinds and event["step"] >= step and event["epoch"] >= epoch:
             raise Crash(step)
 
     return listen

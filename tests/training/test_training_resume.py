@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -45,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gru overlapping, open stretch in the carry": {"cell": "gru"},
     "lstm": {"cell": "lstm"},
     "rnn": {"cell": "rnn"},
-    "own cell with torch's dropout": {"cell": "own"},
+    "own cell with torch's dropout": {"cell": "own", "gradient": bptt.Truncated(5)},
     "full": {"cell": "gru", "gradient": bptt.Full()},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
@@ -167,6 +168,31 @@ def test_a_run_that_is_asked_to_stop_anywhere_equals_one_that_is_not(kind: str, 
     assert_equal(tmp_path / "run", case, finish(tmp_path / "run", case).reason)
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_signal_does_not_wait_for_the_end_of_a_sample(epoch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the third token; nothing of the epoch is told, and the sample is written once, when it is whole."""
+    import os
+    import signal
+
+    case = "gru overlapping, open stretch in the carry"
+    uninterrupted(case)
+    samples, drawn, real = itertools.count(1), itertools.count(1), bptt.LanguageModel.stream
+
+    def stream(self: Any, *args: Any, **named: Any) -> Any:
+        number = next(samples)
+        for piece in real(self, *args, **named):
+            if number == epoch and next(drawn) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield piece
+
+    with monkeypatch.context() as patch, pytest.raises(bptt.Interrupted):
+        patch.setattr(bptt.LanguageModel, "stream", stream)
+        run(tmp_path / "run", **CASES[case])
+    assert next(drawn) == 4
+    assert [event["epoch"] for event in events(tmp_path / "run") if event["event"] == "epoch"] == list(range(1, epoch))
+    assert_equal(tmp_path / "run", case, finish(tmp_path / "run", case).reason)
+
+
 @pytest.mark.parametrize("kind", ["validation", "sample"])
 def test_a_signal_in_the_last_epoch_is_not_lost(kind: str, tmp_path: Path) -> None:
     """In validation the run stops; later the run is complete and the program is told."""
@@ -178,6 +204,53 @@ def test_a_signal_in_the_last_epoch_is_not_lost(kind: str, tmp_path: Path) -> No
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+EARLY = {**CASES["early stop"], "gradient": bptt.Truncated(40)}
+
+
+def test_an_early_stop_closes_what_is_open(tmp_path: Path) -> None:
+    """With one more update, which is the last and not the best; a death just before and just after changes nothing."""
+    whole = run(tmp_path / "whole", **EARLY)
+    assert whole.reason == "early-stop"
+    told = events(tmp_path / "whole")
+    assert [event["event"] for event in told[-2:]] == ["sample", "step"] and told[-1]["step"] == whole.step
+    assert told[-1]["epoch"] == told[-2]["epoch"] and told[-1]["step"] == told[-2]["step"] + 1
+    saved = checkpoint.load(tmp_path / "whole" / "checkpoints")
+    assert saved.step == whole.step > whole.best.step
+    past = saved.state["training"]["carry"].memory["past"]
+    assert past is None or past.steps == 0
+    with pytest.raises(Crash):
+        run(tmp_path / "run", **EARLY, listeners=[crash_at(whole.step, ("step",))])
+    with pytest.raises(Crash):
+        run(tmp_path / "run", **EARLY, resume=True, listeners=[crash_at(whole.step - 1, ("sample",))])
+    with pytest.raises(Crash):
+        run(tmp_path / "run", **EARLY, resume=True, listeners=[crash_at(whole.step, ("end",))])
+    run(tmp_path / "run", **EARLY, resume=True)
+    assert events(tmp_path / "run") == told
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
+
+
+class Wide(nn.Module):
+    """A cell whose state has a part that no parameter tells the size of."""
+
+    def __init__(self, size: int, kind: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.inner, self.size, self.kind = nn.Linear(6, 6), size, kind
+
+    def initial_state(self, batch_size: int) -> Any:
+        return torch.zeros(batch_size, self.size, dtype=self.kind)
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return torch.tanh(self.inner(x)), state
+
+
+@pytest.mark.parametrize("other", [Wide(4), Wide(3, torch.int64)])
+def test_a_state_of_another_shape_is_no_continuation(other: Wide, tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        train(tmp_path / "run", model=make_model(Wide(3)), listeners=[crash_at(5)])
+    with pytest.raises(CheckpointError, match=r"\[3, 3\].*here"):
+        train(tmp_path / "run", model=make_model(other), resume=True)
 
 
 @pytest.mark.parametrize("case", ["gru overlapping, open stretch in the carry", "early stop"])
@@ -207,7 +280,7 @@ OTHERS = [
     ({"dtype": "float64"}, "dtype"),
     ({"warmup": 0.5}, "warmup"),
     ({"cell": "lstm"}, "model"),
-    ({"cell": "own"}, "model"),
+    ({"cell": "own", "gradient": bptt.Truncated(5)}, "model"),
 ]
 
 
@@ -232,7 +305,7 @@ def test_another_text_or_vocabulary_is_no_continuation(tmp_path: Path) -> None:
         "gru", vocab=bptt.Vocabulary.from_text("abcdefghijklmnopqrstuvwxyz "), hidden_size=6, dropout=0.2
     )
     with pytest.raises(CheckpointError, match="another vocabulary"):
-        train(tmp_path / "run", model=model, resume=True)
+        train(tmp_path / "run", model=model, corpus=dataclasses.replace(make_corpus(), vocab=model.vocab), resume=True)
 
 
 def test_what_may_change_may_change(tmp_path: Path) -> None:
@@ -263,7 +336,7 @@ def test_a_journal_that_got_lost_is_begun_again(tmp_path: Path) -> None:
 
 
 def test_a_model_with_a_cell_of_its_own_is_not_loaded_by_name(tmp_path: Path) -> None:
-    run(tmp_path / "run", "own", epochs=1)
+    run(tmp_path / "run", "own", epochs=1, gradient=bptt.Truncated(5))
     with pytest.raises(CheckpointError, match=r"bptt\.fit"):
         bptt.load(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "env.json").read_text())["kernel"] == "the cell's own steps"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +92,8 @@ def first_position() -> int:
 def test_the_best_and_the_last_model_can_be_loaded(tmp_path: Path) -> None:
     """A rate at which the second epoch is worse than the first."""
     model = make_model("rnn")
-    run = train(tmp_path / "run", model=model, optimizer="sgd", lr=20.0, schedule="constant", patience=1, epochs=9)
+    chosen = {"optimizer": "sgd", "lr": 20.0, "schedule": "constant", "patience": 1, "epochs": 9}
+    run = train(tmp_path / "run", model=model, corpus=make_corpus(), gradient=bptt.Truncated(1), **chosen)
     assert run.reason == "early-stop" and run.best.epoch < len([e for e in run.history if e["event"] == "epoch"])
     corpus = make_corpus()
     best, last = bptt.load(tmp_path / "run"), bptt.load(tmp_path / "run", which="last")
@@ -110,6 +112,36 @@ def test_early_stopping_counts_epochs_that_are_not_better() -> None:
     again = Course()
     again.load_state_dict(course.state_dict())
     assert again.state_dict() == course.state_dict()
+
+
+LONG: dict[str, Any] = {"gradient": bptt.Truncated(500), "batch_size": 4, "sample_every": 0}
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_an_epoch_in_which_nothing_was_finished_is_not_judged(schedule: str, tmp_path: Path) -> None:
+    """A stretch of five epochs: only the one that ends it and the last have a perplexity, whatever the patience."""
+    told: list[Any] = []
+    corpus = make_corpus(valid=0)
+    run = train(tmp_path / "run", corpus=corpus, epochs=8, patience=1, schedule=schedule, listeners=[told.append], **LONG)
+    assert run.reason == "finished"
+    trained = [event["train_perplexity"] for event in told if event["event"] == "epoch"]
+    judged = [number for number, perplexity in enumerate(trained, 1) if not math.isnan(perplexity)]
+    assert judged[0] > 1 and judged[-1] == 8 and len(judged) == 2
+    assert run.best.epoch in judged and 2 < run.best.perplexity == trained[run.best.epoch - 1]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    first = next(line for line in lines if line["event"] == "epoch")
+    assert first["train_perplexity"] is None and first["train_nats"] is None
+    pages = pytest.importorskip("bptt.report")
+    assert pages.write_report(tmp_path / "run").is_file()
+
+
+def test_a_run_of_which_nothing_was_ever_judged_still_ends(tmp_path: Path) -> None:
+    """It was meant to be longer: the best is the last, of unknown perplexity."""
+    with pytest.raises(Crash):
+        train(tmp_path / "run", corpus=make_corpus(valid=0), epochs=8, listeners=[crash_at(0, ("epoch",), 3)], **LONG)
+    run = train(tmp_path / "run", corpus=make_corpus(valid=0), epochs=2, resume=True, **LONG)
+    assert run.reason == "finished" and (run.best.step, run.best.epoch) == (0, 2) and math.isnan(run.best.perplexity)
+    assert bptt.load(tmp_path / "run").size == len(make_corpus().vocab)
 
 
 def test_patience_ends_a_run() -> None:
@@ -206,6 +238,26 @@ def test_a_missing_tensorboard_costs_no_run(finished: Path, monkeypatch: pytest.
     assert tree(finished) == before
 
 
+# --- what is refused
+
+
+def test_a_model_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    """Before anything is made in the run's place: the first token that differs is named, or the sizes."""
+    letters = make_corpus().vocab.spellings
+    other = bptt.Vocabulary.from_text("abcdefghijklmnopqrstuvwxyz ")
+    for vocab, named in ((other, "tokens"), (len(letters) - 1, str(len(letters)))):
+        with pytest.raises(InputError, match=named):
+            train(tmp_path / "run", model=bptt.LanguageModel("gru", vocab=vocab, hidden_size=4))
+    assert not list(tmp_path.iterdir())
+    train(None, model=bptt.LanguageModel("gru", vocab=len(letters) + 3, hidden_size=4), epochs=1)
+
+
+def test_the_first_token_that_differs_is_named() -> None:
+    mine, other = (Corpus(Tokens([0, 1]), None, None, bptt.Vocabulary.from_text(text), {}) for text in ("aaabbc", "aaabbd"))
+    with pytest.raises(InputError, match=r"'c'.*'d'"):
+        train(None, model=bptt.LanguageModel("gru", vocab=mine.vocab, hidden_size=4), corpus=other)
+
+
 # --- what may be replaced
 
 
@@ -238,6 +290,21 @@ def test_a_refused_run_replaces_nothing(settings: dict[str, Any], tmp_path: Path
     before = tree(tmp_path / "run")
     with pytest.raises(InputError):
         train(tmp_path / "run", overwrite=True, **settings)
+    assert tree(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("how", ["a weight that is no number", "a setting that YAML has no word for", "facts of no type"])
+def test_what_cannot_be_saved_replaces_nothing(how: str, tmp_path: Path) -> None:
+    train(tmp_path / "run", epochs=1)
+    before, model, corpus, config = tree(tmp_path / "run"), make_model(), make_corpus(), None
+    if how == "a weight that is no number":
+        model.readout.linear.bias.data[0] = math.nan
+    elif how == "a setting that YAML has no word for":
+        config = {"lr": 0.1, "layer": torch.nn.Linear}
+    else:
+        corpus.facts["object"] = object()
+    with pytest.raises((InputError, bptt.DivergedError)):
+        train(tmp_path / "run", model=model, corpus=corpus, config=config, overwrite=True)
     assert tree(tmp_path / "run") == before
 
 

@@ -6,13 +6,17 @@ Knows results; must not know how they came about.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best epoch so far: its update, its number from 1, and its perplexity on the validation part (else on training)."""
+    """The best epoch so far: its update, its number from 1, and its perplexity on the validation part (else on training).
+
+    A run that ends before any epoch was judged has its last one here, with a perplexity of NaN.
+    """
 
     step: int
     epoch: int
@@ -36,7 +40,9 @@ class Course:
         self._clock = time.monotonic()
 
     def judge(self, step: int, epoch: int, perplexity: float) -> None:
-        """Take note of the result of an epoch."""
+        """Take note of the result of an epoch; NaN, where there is none to judge by, counts neither for nor against it."""
+        if math.isnan(perplexity):
+            return
         if self.best is None or perplexity < self.best.perplexity:
             self.best, self.stalled = Best(step, epoch, perplexity), 0
         else:

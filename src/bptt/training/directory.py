@@ -27,6 +27,25 @@ def _is_draft(name: str) -> bool:
     return any(name.startswith(f".{ours}.") and name.endswith(".tmp") for ours in OURS)
 
 
+def as_json(name: str, value: Any) -> str:
+    """What a JSON file shall hold; InputError if JSON has no word for it."""
+    try:
+        return to_json(value, indent=1) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} cannot hold this", str(error), "Give strings, numbers, lists and dicts") from error
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """What config.yaml shall hold; InputError if YAML has no word for it."""
+    import yaml
+
+    try:
+        return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        given = str(error).splitlines()[0]
+        raise InputError("config.yaml cannot hold this", given, "Give strings, numbers, lists and dicts") from error
+
+
 class RunDirectory:
     """The files of one run below `path`."""
 
@@ -101,9 +120,9 @@ class RunDirectory:
         for name in (*(entry.name for entry in self.path.iterdir() if _is_draft(entry.name)), *reversed(OURS)):
             (self.path / name).unlink(missing_ok=True)
 
-    def write_json(self, name: str, value: Any) -> None:
-        """One of the JSON files."""
-        write_durably(self.path / name, to_json(value, indent=1) + "\n")
+    def write(self, name: str, text: str) -> None:
+        """One of the files, whole or not at all."""
+        write_durably(self.path / name, text)
 
     def read_json(self, name: str) -> Any:
         """One of the JSON files; CheckpointError if it is not readable."""
@@ -116,9 +135,7 @@ class RunDirectory:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """config.yaml."""
-        import yaml
-
-        write_durably(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self.write("config.yaml", as_yaml(config))
 
     def read_config(self) -> dict[str, Any]:
         """config.yaml; CheckpointError if it is not readable."""

@@ -6,6 +6,7 @@ Knows strategies by their contract, streams by theirs, and updates; must not kno
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -44,8 +45,8 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """Nats per token so far."""
-        return self.nats / self.count if self.count else 0.0
+        """Nats per token so far; NaN while no stretch is finished."""
+        return self.nats / self.count if self.count else math.nan
 
     def add(self, loss: float, count: int, spent: Spent | None) -> None:
         """One more estimate."""
@@ -85,7 +86,7 @@ class Training:
             yield estimate, self._spend(window, estimate, self._passed(consumed / window.steps))
 
     def close(self) -> tuple[Estimate, Spent | None]:
-        """Spend the stretch that is still open, once, after the last window of a run."""
+        """Spend the stretch that is still open, once, after the last window of a run; nothing open is nothing spent."""
         window = self.stream.window(0)[:, :0].to(self.device)
         estimate = list(self.strategy.gradients(self.unroll, window, self.carry))[-1]
         self.carry = estimate.carry

@@ -42,7 +42,9 @@ class Schedule:
         return rise * self.reached
 
     def validated(self, perplexity: float) -> None:
-        """Take note of a validation result."""
+        """Take note of a validation result; NaN, where there is none, is not counted."""
+        if math.isnan(perplexity):
+            return
         if self.best is None or perplexity < self.best:
             self.best, self.waited = perplexity, 0
             return

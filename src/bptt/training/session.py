@@ -6,6 +6,7 @@ Knows the order in which things happen: updates, then validation, sample and che
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +16,11 @@ from bptt.errors import DivergedError, Interrupted
 from bptt.metrics import Score, perplexity
 from bptt.models import LanguageModel
 from bptt.training import checkpoint
-from bptt.training.course import Course
-from bptt.training.directory import RunDirectory
+from bptt.training.course import Best, Course
+from bptt.training.directory import RunDirectory, as_json, as_yaml
 from bptt.training.environment import environment
 from bptt.training.facts import corpus_facts
+from bptt.training.health import check_saved
 from bptt.training.identity import cell_name, check_same, describe_model, identity
 from bptt.training.listeners import JOURNALS, Journal, Listener, TensorBoard
 from bptt.training.prepare import prepare
@@ -55,17 +57,26 @@ class Session:
     def begin(self, config: Mapping[str, Any]) -> None:
         """Start a new run, in place of what is in the directory; from its checkpoint at update 0 on it can be resumed."""
         if self.directory is not None:
+            check_saved(parameters(self.model).items(), 0)
+            files = self._files(config)  # all of them, before the old run is gone
             self.directory.clear()
-            self.directory.write_config(config)
-            made = environment(self.training.device, self.settings.dtype, cell_name(self.model))
-            self.directory.write_json("env.json", made)
+            for name, text in files.items():
+                self.directory.write(name, text)
             if self.corpus.fleeting:
                 self.corpus.save(self.directory.tokens)
-            self.directory.write_json("corpus.json", corpus_facts(self.corpus, self.training.stream))
             self._open_files({})
         self.tell("start", time=now(), parameters=sum(p.numel() for p in self.model.parameters()))
         self._notices()
         self.save()
+
+    def _files(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """What is written once; the one that makes a directory a run comes first."""
+        made = environment(self.training.device, self.settings.dtype, cell_name(self.model))
+        return {
+            "config.yaml": as_yaml(config),
+            "env.json": as_json("env.json", made),
+            "corpus.json": as_json("corpus.json", corpus_facts(self.corpus, self.training.stream)),
+        }
 
     def resume(self) -> None:
         """Go on from the newest checkpoint; where that is the end of the run, no file is touched."""
@@ -94,16 +105,19 @@ class Session:
         if self.interrupts.received is not None:  # too late to stop the run, not to stop the program
             raise Interrupted(self.interrupts.received, "the run is complete")
         training, course = self.training, self.course
-        assert course.best is not None
+        best = course.best or Best(training.step, training.epochs, math.nan)
         path = None if self.directory is None else self.directory.path
-        return Run(self.model, course.best, course.history, reason, path, training.step, training.tokens, course.seconds)
+        return Run(self.model, best, course.history, reason, path, training.step, training.tokens, course.seconds)
 
     def _ending(self) -> str | None:
         """Why the run is over; None while it is not."""
         if self.training.epochs >= self.settings.epochs:
             return "finished"
+        return "early-stop" if self._stops_early() else None
+
+    def _stops_early(self) -> bool:
         patience = self.settings.patience
-        return "early-stop" if patience is not None and self.course.stalled >= patience else None
+        return patience is not None and self.course.stalled >= patience
 
     def _epoch(self) -> None:
         for estimate, spent in self.training.epoch():
@@ -138,7 +152,8 @@ class Session:
 
     def _end_epoch(self) -> None:
         """Validate, sample, save."""
-        score = self._validate()  # before the epoch is told: whoever interrupts it finds the epoch still untold
+        # Before the epoch is told: whoever interrupts these finds it still untold, and they are made again.
+        score, samples = self._validate(), self._samples()
         trained = self._tell_epoch()
         if score is not None:
             facts = {"bits_per_token": score.bits_per_token, "bits_per_character": score.bits_per_character}
@@ -147,8 +162,10 @@ class Session:
         number = self.training.epochs + 1
         self.course.judge(self.training.step, number, result)
         self.training.update.schedule.validated(result)
-        if self.settings.sample_every and number % self.settings.sample_every == 0:
-            self._sample()
+        for sample in samples:
+            self.tell("sample", **sample)
+        if self._stops_early():
+            self._record(*self.training.close())
         self.training.end_epoch()
         self.save()
 
@@ -177,25 +194,33 @@ class Session:
         )
         return perplexity(tally.mean)
 
-    def _sample(self) -> None:
-        if self.model.vocab is None:
-            return
+    def _samples(self) -> list[dict[str, str]]:
+        """What the model writes now, if it is time for that."""
         s = self.settings
+        due = s.sample_every and (self.training.epochs + 1) % s.sample_every == 0
+        if self.model.vocab is None or not due:
+            return []
         sampling: dict[str, Any] = {
             "length": s.sample_length,
             "temperature": s.temperature,
             "seed": s.seed + self.training.step,
         }
-        for prefix in s.sample_prefix or (self._own_prefix(),):
-            self.tell("sample", prefix=prefix, text="".join(self.model.stream(prefix, **sampling)))
+        prefixes = s.sample_prefix or (self._own_prefix(),)
+        samples = [{"prefix": prefix, "text": self._sample(prefix, sampling)} for prefix in prefixes]
         self.course.tick(training=False)
+        return samples
+
+    def _sample(self, prefix: str, sampling: Mapping[str, Any]) -> str:
+        pieces = []
+        for piece in self.model.stream(prefix, **sampling):
+            pieces.append(piece)
+            self._leave_if_asked()
+        return "".join(pieces)
 
     def _own_prefix(self) -> str:
-        """The text's first tokens; nothing where their text would be read as other tokens (unknown ones, a cut character)."""
+        """The text's first tokens."""
         assert self.model.vocab is not None
-        ids = self.corpus.train.ids[:16]
-        prefix = self.model.vocab.decode(ids)
-        return prefix if self.model.vocab.encode(prefix).tolist() == ids.tolist() else ""
+        return self.model.vocab.opening(self.corpus.train.ids[:16])
 
     def save(self) -> None:
         """A checkpoint of this moment."""
