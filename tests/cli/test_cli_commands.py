@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SMALL, TEXT, Cli, events
+from cli_support import SMALL, TEXT, Cli, events
 
 import bptt
 from bptt.cli import COMMANDS

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, TEXT, Cli, events
+from cli_support import SMALL, TEXT, Cli, events
 
 from bptt.cli import main
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SMALL, Cli, events
+from cli_support import SMALL, Cli, events
 
 from bptt.cli import progress
 from bptt.cli.train import opening

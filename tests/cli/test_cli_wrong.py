@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, Cli
+from cli_support import SMALL, Cli
 
 from bptt.cli.ending import ending
 
@@ -179,3 +179,8 @@ def test_other_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     monkeypatch.setenv("BPTT_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         raising(ZeroDivisionError())
+
+
+def test_an_argument_given_twice_is_named(cli):
+    ended = cli("train", "book.txt", "--gradient", "truncated:k1=5,k1=6")
+    assert ended.code == 2 and "k1 is given twice" in ended.err

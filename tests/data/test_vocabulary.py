@@ -144,3 +144,15 @@ def test_many_ties_keep_the_order_of_first_appearance() -> None:
     words = [f"w{i * 37 % 500}" for i in range(500)]
     assert list(Vocabulary.from_text(" ".join([*words, *words[::3]]), "word").spellings[1:168]) == words[::3]
     assert list(Vocabulary.from_text(" ".join(words), "word").spellings[1:]) == words
+
+
+def test_a_vocabulary_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="min_freq"):
+        Vocabulary.from_text("abc abc", min_freq=100)
+
+
+def test_an_opening_is_empty_where_it_would_be_read_otherwise() -> None:
+    words = Vocabulary.from_text("a a b", "word", limit=2)
+    assert words.opening(words.encode("a a")) == "a a" and words.opening(words.encode("a b")) == ""
+    octets = Vocabulary.from_text("", "byte")
+    assert octets.opening(octets.encode("楼")) == "楼" and octets.opening(octets.encode("楼")[:2]) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bptt.data import Tokens, Vocabulary
+from bptt.data import Tokens, Vocabulary, read_text
 from bptt.errors import DivergedError, InputError
 from bptt.inference import evaluate, evaluate_text
 from bptt.models import LanguageModel
@@ -156,11 +157,34 @@ def test_a_uniform_model_needs_as_many_bits_per_character_as_its_tokens_say() ->
 
 
 @pytest.mark.parametrize("unit", ["char", "word"])
-def test_an_unknown_token_counts_as_one_character(unit: str) -> None:
+def test_an_unknown_token_counts_as_what_was_read(unit: str, tmp_path: Path) -> None:
+    """Characters and bytes are the text's, whatever became <unk>; only ids, without their text, count it as one of one."""
     vocab = Vocabulary.from_text("a b", unit)
     with pytest.warns(UserWarning, match="not in the vocabulary"):
         score = tiny(vocab).evaluate("a é b")
+    assert (score.characters, score.bytes) == (4, 5)
+    score = tiny(vocab).evaluate(vocab.encode("a é b"))
     assert (score.characters, score.bytes) == (4, 4)
+    (tmp_path / "text.txt").write_text("a é b", encoding="utf-8")
+    score = tiny(vocab).evaluate(read_text(tmp_path / "text.txt", vocab=vocab, valid=0).train)
+    assert (score.characters, score.bytes) == (4, 5)
+
+
+@pytest.mark.parametrize("unit", ["char", "word", "byte"])
+def test_parts_of_a_corpus_know_the_length_of_their_targets(unit: str, tmp_path: Path) -> None:
+    text = "röd grön blå 红 楼 梦 röd grön blå gul vit svart " * 9
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    corpus = read_text(tmp_path / "text.txt", unit=unit, valid=0.3, limit=None if unit == "byte" else 9)
+    assert corpus.valid is not None
+    score = tiny(corpus.vocab).evaluate(corpus.valid)
+    if unit == "byte":
+        tail = text.encode()[-len(corpus.valid) + 1 :]
+        wanted = sum((value & 0xC0) != 0x80 for value in tail), len(tail)
+    else:
+        pieces = corpus.vocab.tokenizer.split(text)[-len(corpus.valid) + 1 :]
+        added = "".join((" " if unit == "word" else "") + piece for piece in pieces)
+        wanted = len(added), len(added.encode())
+    assert (score.characters, score.bytes) == wanted
 
 
 def test_ids_of_another_vocabulary_are_refused() -> None:

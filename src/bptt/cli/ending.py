@@ -44,7 +44,7 @@ def ending(command: Callable[[], int]) -> int:
 def explain(error: BaseException) -> tuple[str, int]:
     """One line for a person, and the exit code."""
     if isinstance(error, Interrupted):
-        return sentence(f"interrupted: {error}") if str(error) else "interrupted.", error.exit_code
+        return f"interrupted: {error}" if str(error) else "interrupted.", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, BpttError):
@@ -62,7 +62,7 @@ def remedy(error: OSError) -> str:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Free some space, then go on with bptt train --resume RUN."
+        return "Free some space; a run that was cut off goes on with bptt train --resume RUN."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Change its permissions, or give another place with --out."
     return "Check the disk and the path."

@@ -51,7 +51,7 @@ def heading(corpus: Corpus, out: Path) -> str:
     facts = corpus.facts
     parts = f"{len(corpus.train):,} for training, {len(corpus.valid or ()):,} for validation"
     unit = {"char": "characters", "byte": "bytes"}.get(corpus.vocab.unit, "words")
-    return visible(f"{', '.join(facts['sources'])}: {parts} ({unit}, {len(corpus.vocab):,} distinct) → {out}")
+    return visible(f"{', '.join(facts['sources'])}: {parts} ({unit}, vocabulary {len(corpus.vocab):,}) → {out}")
 
 
 class State:

@@ -25,7 +25,12 @@ COLUMNS = ("run", "corpus", "cell", "gradient", "epochs", "perplexity", "state",
 def parser() -> Parser:
     """The flags of `bptt runs`."""
     made = Parser(
-        "runs", "List the runs in a folder, the newest first; perplexity is the best on the validation part.", EXAMPLE, "[DIR]"
+        "runs",
+        "List the runs in a folder, the newest first; perplexity is the best on the validation part.\n\n"
+        "state: finished or early-stop; interrupted: saved after a signal; diverged: a number was no longer finite;\n"
+        "running; cut off: the process died, and bptt train --resume goes on with it",
+        EXAMPLE,
+        "[DIR]",
     )
     made.add_argument(
         "folder", nargs="?", default="runs", metavar="DIR", help="folder with runs, or with folders of runs [runs]"
@@ -100,13 +105,14 @@ def started(run: Run, path: Path) -> str:
     """When the run was started or last resumed, by its own words, else by its files."""
     told = (run.resumes[-1:] or [run.start])[0].get("time")
     if isinstance(told, str):
-        return told[:16].replace("T", " ")
-    return datetime.datetime.fromtimestamp((path / "config.yaml").stat().st_mtime).isoformat(" ", "minutes")
+        return told.replace("T", " ")
+    return datetime.datetime.fromtimestamp((path / "config.yaml").stat().st_mtime).isoformat(" ", "seconds")
 
 
 def print_table(found: list[dict[str, Any]]) -> None:
     """Columns as wide as they need to be."""
-    rows = [COLUMNS, *(tuple(one_line(cell(facts[name])) for name in COLUMNS) for facts in found)]
+    shown = [{**facts, "when": facts["when"][: len("2026-11-21 07:36")]} for facts in found]
+    rows = [COLUMNS, *(tuple(one_line(cell(facts[name])) for name in COLUMNS) for facts in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for line in rows:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())

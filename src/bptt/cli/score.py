@@ -36,7 +36,8 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace) -> int:
     """Score; print the table and the total."""
-    text = sys.stdin.read() if args.sentence == "-" else args.sentence
+    # `echo` ends its line; the sentence does not.
+    text = sys.stdin.read().removesuffix("\n") if args.sentence == "-" else args.sentence
     if not text:
         raise InputError("There is no sentence to score", repr(text), 'Give one: bptt score RUN "deep learning is fun"')
     scores = open_model(args).score(text)

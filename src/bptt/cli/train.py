@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -119,9 +120,10 @@ def train(
 
 
 def emit_event(event: Event) -> None:
-    """Every event that also goes into metrics.jsonl."""
+    """Every event that also goes into metrics.jsonl. Whoever read them may leave; the run goes on."""
     if event["event"] != "progress":
-        emit(event)
+        with contextlib.suppress(BrokenPipeError):
+            emit(event)
 
 
 def report(out: Path) -> Path | None:
@@ -137,7 +139,7 @@ def report(out: Path) -> Path | None:
 
 def opening(corpus: Corpus) -> str:
     """How the text begins, quoted for a shell: something that the model surely can go on from."""
-    start = corpus.vocab.decode(corpus.train.ids[: 16 if corpus.vocab.unit in ("char", "byte") else 3])
+    start = corpus.vocab.opening(corpus.train.ids[: 16 if corpus.vocab.unit in ("char", "byte") else 3])
     return shlex.quote(visible(start).replace("\ufffd", "").strip().partition("\n")[0])
 
 

@@ -34,6 +34,8 @@ def parse_strategy(written: str, table: Table = STRATEGIES) -> Any:
         if key not in fields:
             todo = did_you_mean(key, list(fields)) if fields else f"Write {name} alone"
             raise InputError(f"{name} has no argument {key!r}", repr(written), todo)
+        if key in given:
+            raise InputError(f"{key} is given twice", repr(written), "Keep one of them")
         given[key] = scalar(value)
     required = [key for key, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
     for key in required:

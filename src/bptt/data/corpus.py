@@ -116,7 +116,7 @@ def read_text(
     table = vocab.ids_of(tokens)
     path = None if token_file is None else Path(token_file)
     ids = tokenfile.store((table[piece] for piece in spool.pieces(0, count)), count, table.dtype, path)
-    facts = {**reader.facts(), **count_facts(counts, vocab, table)}
+    facts = {**reader.facts(), **count_facts(counts, vocab, table), "targets": lengths(spool, ends, tokens, counts, vocab)}
     if path is not None:
         tokenfile.write_about(path, ids, _about(ends, vocab, facts, notes))
     return assemble(ids, ends, vocab, facts, notes)
@@ -168,6 +168,23 @@ def count_facts(counts: list[np.ndarray], vocab: Vocabulary, table: np.ndarray) 
     return {**own, "parts": sizes, "unknown": shares}
 
 
+def lengths(
+    spool: Spool, ends: Sequence[int], spellings: Sequence[str], counts: Sequence[np.ndarray], vocab: Vocabulary
+) -> dict[str, dict[str, int]]:
+    """Characters and bytes of each part's text after its first token; for bytes, which are never <unk>, ids tell it."""
+    if vocab.unit == "byte":
+        return {}
+    joint = int(vocab.unit == "word")  # the space before a word
+    sizes = np.array([(len(token), len(token.encode("utf-8", "surrogatepass"))) for token in spellings], np.int64) + joint
+    found = {}
+    for name, start, count in zip(("train", "valid", "test"), (0, *ends), counts, strict=False):
+        if count.any():
+            first = int(next(spool.pieces(start, start + 1))[0])
+            characters, octets = (count @ sizes - sizes[first]).tolist()
+            found[name] = {"characters": characters, "bytes": octets}
+    return found
+
+
 def check_shares(valid: float, test: float, max_tokens: int | None) -> None:
     """InputError unless the shares leave something to train on."""
     if not (valid >= 0 and test >= 0 and valid + test < 1):
@@ -203,6 +220,7 @@ def assemble(
     ids: np.ndarray, ends: tuple[int, int, int], vocab: Vocabulary, facts: dict[str, Any], notes: tuple[str, ...]
 ) -> Corpus:
     """Cut the ids into parts; an empty part is None."""
-    train, valid, test = (ids[start:end] for start, end in zip((0, *ends), ends, strict=False))
-    valid_tokens, test_tokens = (Tokens(part) if len(part) else None for part in (valid, test))
-    return Corpus(Tokens(train), valid_tokens, test_tokens, vocab, facts, notes)
+    cuts = zip(("train", "valid", "test"), (0, *ends), ends, strict=False)
+    parts = {name: Tokens(ids[start:end], **facts.get("targets", {}).get(name, {})) for name, start, end in cuts}
+    valid, test = (parts[name] if len(parts[name]) else None for name in ("valid", "test"))
+    return Corpus(parts["train"], valid, test, vocab, facts, notes)

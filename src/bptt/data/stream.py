@@ -171,9 +171,11 @@ def check_settings(
     for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}", repr(value), f"Give {name}={least} or more")
-    if block is not None and (sampling != "shuffled" or not isinstance(block, int) or block < steps):
-        given = f"block={block}, steps={steps}, sampling={sampling!r}"
-        raise InputError("A block holds one window or more, and only shuffled sampling has blocks", given, "Leave block out")
+    if block is not None and sampling != "shuffled":
+        raise InputError("Only shuffled sampling has blocks", f"block={block}, sampling={sampling!r}", "Leave block out")
+    if block is not None and (not isinstance(block, int) or block < steps):
+        todo = f"Give a block of {steps} or more, or fewer steps"
+        raise InputError("A block holds one window or more", f"block={block}, steps={steps}", todo)
     if offset is not None and (not isinstance(offset, int) or offset < 0):
         raise InputError("An offset counts tokens to skip", repr(offset), "Give True, False or a number from 0")
     if tokens < 2:

@@ -17,11 +17,16 @@ from bptt.data.stream import TextStream, whole
 class Tokens:
     """The ids [N] of a text, in memory or memory-mapped.
 
+    characters, bytes  of the text that the tokens after the first one add to it, as it was read, before any of them became
+                       <unk>; 0: unknown
+
     >>> len(Tokens(np.arange(10)).stream(batch_size=1, steps=4, offset=False))
     3
     """
 
     ids: np.ndarray
+    characters: int = 0
+    bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -87,6 +87,9 @@ class Vocabulary:
         taken = set(reserved) if map_reserved else set()
         order = np.argsort(-counts, kind="stable")
         kept = [tokens[i] for i in order[counts[order] >= max(1, min_freq)] if tokens[i] not in taken]
+        if len(counts) and (top := int(max(counts))) < min_freq:
+            most = f"the most frequent token occurs {top} times, min_freq is {min_freq}"
+            raise InputError("No token of the text is frequent enough for the vocabulary", most, "Lower min_freq")
         room = None if limit is None else limit - len(reserved)
         return cls(kept[:room], reserved=reserved, tokenizer=tokenizer, map_reserved=map_reserved)
 
@@ -166,6 +169,12 @@ class Vocabulary:
     def decode(self, ids: Any) -> str:
         """The text of `ids` [N], a list, array or tensor; reserved tokens show as they are spelled."""
         return self.tokenizer.join(self.tokens(ids))
+
+    def opening(self, ids: np.ndarray) -> str:
+        """The text of `ids`; empty where it is not what was read (an unknown token, a character cut in two)."""
+        text = self.decode(ids)
+        said = np.array_equal(self.encode(text), ids) and not np.isin(ids, list(self.reserved.values())).any()
+        return text if said else ""
 
     def to_json(self) -> dict[str, Any]:
         """Everything as a plain dict, for `json.dump`."""

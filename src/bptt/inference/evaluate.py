@@ -78,28 +78,41 @@ def evaluate_text(
     """How well a model predicts the N − 1 tokens of `text` after the first one, which is only read.
 
     Arguments:
-        losses, state, stop   as in `evaluate`
+        losses, stop          as in `evaluate`
+        state     the initial state: every text begins with a reset
         text      tokens, ids, or text as the vocabulary reads it
-        vocab     for text, and for the characters and bytes of the targets (see `extent`); None: those are 0, unknown
+        vocab     for text, and for the characters and bytes of the targets: those of the text that was read, where `text`
+                  knows it, else those that the ids tell (see `extent`); None: those are 0, unknown
         chunk     steps per call: memory and speed; the result does not depend on it
         progress  called with (targets counted so far, targets in all)
 
     Returns a `Score`. Raises InputError for a text of fewer than two tokens, or for ids that are none of the vocabulary's.
     """
+    if isinstance(text, str):
+        text = tokens_of(known(vocab), text)
     ids = ids_of(text, vocab)
     count = len(ids) - 1
     report = None if progress is None else lambda done: progress(done, count)
     score = evaluate(losses, state, Tokens(ids).whole(chunk), stop=stop, progress=report)
+    if isinstance(text, Tokens) and text.characters and score.tokens == count:
+        return dataclasses.replace(score, characters=text.characters, bytes=text.bytes)
     if vocab is None:
         return score
     characters, size = extent(vocab, ids[1 : 1 + score.tokens])
     return dataclasses.replace(score, characters=characters, bytes=size)
 
 
-def ids_of(text: Tokens | Sequence[int] | np.ndarray | str, vocab: Vocabulary | None) -> np.ndarray:
+def tokens_of(vocab: Vocabulary, text: str) -> Tokens:
+    """The tokens of a text, with the length of what was read, also where it is <unk>."""
+    ids = read(vocab, text)
+    if vocab.unit == "byte" or len(ids) < 2:
+        return Tokens(ids)
+    added = (" " if vocab.unit == "word" else "").join(["", *vocab.tokenizer.split(text)[1:]])
+    return Tokens(ids, len(added), len(added.encode("utf-8", "surrogatepass")))
+
+
+def ids_of(text: Tokens | Sequence[int] | np.ndarray, vocab: Vocabulary | None) -> np.ndarray:
     """The ids [N] of a text in any of the forms it may come in."""
-    if isinstance(text, str):
-        return read(known(vocab), text)
     ids = text.ids if isinstance(text, Tokens) else np.asarray(text)
     if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
         raise InputError("Ids are one row of whole numbers", f"{ids.dtype} of shape {ids.shape}", "Give ids [N]")

@@ -43,4 +43,4 @@ def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = t
         raise InputError("No such recurrence", repr(cell), did_you_mean(str(cell), list(READABLE)))
     kind = torch.device(device).type
     name = str(dtype).removeprefix("torch.")
-    return Kernel("readable", READABLE[cell], f"there is no faster kernel for {cell} on {kind} in {name}")
+    return Kernel("readable", READABLE[cell], f"plain torch operations; there is no fused kernel for {kind} in {name}")
