@@ -190,3 +190,11 @@ def test_a_plugin_that_brings_none(cli: Cli, here: Path, content: str) -> None:
     (here / f"{name}.py").write_text(content)
     ended = cli("train", "--plugin", name, "book.txt", *SMALL)
     assert ended.code == 2 and name in ended.err and len(ended.lines) == 1
+
+
+def test_fewer_epochs_than_are_done_are_refused(cli: Cli, here: Path) -> None:
+    assert cli("train", "book.txt", *SMALL, "--out", "a").code == 0
+    before = (here / "a" / "config.yaml").read_text()
+    ended = cli("train", "--resume", "a", "--epochs", 1)
+    assert ended.code == 2 and "2 done, epochs=1" in ended.err
+    assert (here / "a" / "config.yaml").read_text() == before

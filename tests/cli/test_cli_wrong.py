@@ -131,7 +131,7 @@ def test_a_run_without_a_whole_checkpoint(cli: Cli, here: Path) -> None:
     for path in (here / "a" / "checkpoints").glob("step-*/model.safetensors"):
         path.write_bytes(b"junk")
     ended = cli("generate", "a")
-    assert ended.code == 2 and "No checkpoint here is whole" in ended.lines[-1]
+    assert ended.code == 2 and "No checkpoint here can be used" in ended.lines[-1]
     assert all(line.startswith("bptt: ") for line in ended.lines)
 
 

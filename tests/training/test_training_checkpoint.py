@@ -241,7 +241,7 @@ def test_every_flipped_bit_and_every_cut_is_found(name: str, tmp_path: Path, cap
             saved = load(tmp_path)
         assert saved.step == 1 and is_whole(saved)
         (record,) = caplog.records
-        assert record.name == "bptt" and "step-000002 is damaged" in record.getMessage() and "\n" not in record.getMessage()
+        assert record.name == "bptt" and "step-000002 cannot be used" in record.getMessage() and "\n" not in record.getMessage()
         path.write_bytes(whole)
     assert load(tmp_path).step == 2
 
@@ -259,14 +259,14 @@ def test_nothing_whole_is_an_error_that_says_so(tmp_path: Path) -> None:
         load(tmp_path)
     for step in (1, 2):
         damage(put(tmp_path, step) / "model.safetensors", 80)
-    with pytest.raises(CheckpointError, match=r"No checkpoint here is whole.*step-000002.*step-000001"):
+    with pytest.raises(CheckpointError, match=r"No checkpoint here can be used.*step-000002.*step-000001"):
         load(tmp_path)
 
 
 def test_a_checkpoint_under_another_number_is_none(tmp_path: Path) -> None:
     put(tmp_path, 1)
     os.rename(tmp_path / "step-000001", tmp_path / "step-000007")
-    with pytest.raises(CheckpointError, match="whole"):
+    with pytest.raises(CheckpointError, match="No checkpoint here can be used"):
         load(tmp_path)
 
 
@@ -353,7 +353,7 @@ def test_a_skeleton_that_we_did_not_write_is_an_error(skeleton: str, tmp_path: P
     path = put(tmp_path, 1)
     (path / "state.json").write_text(skeleton)
     vouch(path)
-    with pytest.raises(CheckpointError, match="whole"):
+    with pytest.raises(CheckpointError, match="No checkpoint here can be used"):
         load(tmp_path)
 
 

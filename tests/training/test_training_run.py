@@ -466,3 +466,8 @@ def test_tokens_can_be_mapped_from_a_file(tmp_path: Path) -> None:
     train(tmp_path / "run", model=a, corpus=mapped)
     train(None, model=b, corpus=corpus)
     assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_a_text_is_no_corpus():
+    with pytest.raises(InputError, match="read_text"):
+        bptt.fit(bptt.LanguageModel("gru", vocab=5, hidden_size=3), "book.txt")

@@ -26,6 +26,8 @@ def with_plugins(modules: Iterable[str]) -> dict[str, Any]:
 
 def strategies_in(module: str) -> dict[str, Any]:
     """What a module registers; InputError if it cannot be imported or registers nothing."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise InputError("A plugin is the name of a module", repr(module), "Give for example --plugin my_strategies")
     sys.path.insert(0, os.getcwd())  # as `python -m` does; a console script does not
     try:
         found = getattr(importlib.import_module(module), "STRATEGIES", None)

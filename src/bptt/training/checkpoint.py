@@ -175,9 +175,9 @@ def load(folder: Path, which: str = "last") -> Saved:
             return read(path)
         except CheckpointError as error:
             complaints.append(f"{path.name}: {error.wrong}, {error.given}")
-            log.warning("Checkpoint %s is damaged and passed over: %s (%s).", path.name, error.wrong, error.given)
+            log.warning("Checkpoint %s cannot be used and is passed over: %s (%s).", path.name, error.wrong, error.given)
     if complaints:
-        raise CheckpointError("No checkpoint here is whole", "; ".join(complaints), "Restore the run directory from a copy")
+        raise CheckpointError("No checkpoint here can be used", "; ".join(complaints), "Restore the run directory from a copy")
     raise CheckpointError("There is no checkpoint yet", str(folder), "Train until the first one is saved")
 
 

@@ -57,6 +57,8 @@ def fit(
         run = bptt.fit(model, corpus, gradient=bptt.Truncated(64), epochs=3, out="runs/book")
         print(run.best.perplexity)
     """
+    if not isinstance(corpus, Corpus):
+        raise InputError("The corpus is no Corpus", type(corpus).__name__, 'Read one: bptt.read_text("book.txt")')
     chosen = choose(settings)
     check_vocabulary(model, corpus)
     with contextlib.ExitStack() as stack:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bptt.data import Corpus
-from bptt.errors import DivergedError, Interrupted
+from bptt.errors import DivergedError, InputError, Interrupted
 from bptt.metrics import Score, perplexity
 from bptt.models import LanguageModel
 from bptt.training import checkpoint
@@ -86,6 +86,11 @@ class Session:
         set_parameters(self.model, saved.parameters)
         self.training.load_state_dict(saved.state["training"])
         self.course.load_state_dict(saved.state["course"])
+        done, wanted = self.training.epochs, self.settings.epochs
+        if wanted < done:
+            raise InputError(
+                "The run has more epochs behind it than it shall have", f"{done} done, epochs={wanted}", "Give more"
+            )
         if self._ending() is None:
             self._open_files(saved.state["journals"])
         # Last, so that nothing above draws from them.
