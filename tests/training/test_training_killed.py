@@ -39,13 +39,13 @@ def check(folder: Path, cases: list[dict[str, Any]], least: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_runs_equal_whole_ones(tmp_path: Path) -> None:
-    """Three cells, three samplings; at moments drawn from a seed and at chosen ones: 17 deaths."""
+    """Three cells, three samplings; at moments drawn from a seed and at chosen ones: at least 20 deaths."""
     cases = [
-        {"seed": 1, "cell": "gru", "sampling": "sequential", "deaths": [*CHOSEN[:4], "at random"]},
-        {"seed": 2, "cell": "lstm", "sampling": "random", "deaths": [*CHOSEN[4:8], "at random"]},
-        {"seed": 3, "cell": "rnn", "sampling": "shuffled", "deaths": [*CHOSEN[8:], "at random"]},
+        {"seed": 1, "cell": "gru", "sampling": "sequential", "deaths": [*CHOSEN[:4], *["at random"] * 3]},
+        {"seed": 2, "cell": "lstm", "sampling": "random", "deaths": [*CHOSEN[4:8], *["at random"] * 3]},
+        {"seed": 3, "cell": "rnn", "sampling": "shuffled", "deaths": [*CHOSEN[8:], *["at random"] * 3]},
     ]
-    check(tmp_path, cases, 13)
+    check(tmp_path, cases, 20)
 
 
 @pytest.mark.slow
