@@ -31,7 +31,8 @@ class Vocabulary:
                   literal "<unk>"). True: the spelling means the reserved token.
 
     The vocabulary of bytes is the 256 bytes, id = value, and has no reserved tokens: no byte is unknown.
-    `decode(encode(text)) == text` for characters and bytes if all are known; `encode(decode(ids)) == ids` for words.
+    `decode(encode(text)) == text` for characters and bytes if all are known; `encode(decode(ids)) == ids` for words, <unk>
+    included. Other reserved words come back only with `map_reserved`: without it their spelling in a text means nothing.
 
     >>> vocab = Vocabulary.from_text("banana")
     >>> vocab.tokens([0, 1, 2, 3]), vocab["n"], vocab[["b", "x"]], vocab.decode(vocab.encode("nab"))

@@ -80,7 +80,9 @@ def samples(run: Run) -> Section:
 def data(run: Run) -> Section:
     """The facts of the text and the most frequent tokens."""
     head = vocabulary_head(run.corpus)
-    plain = {name: value for name, value in run.corpus.items() if not _pairs(value)}
+    # Lengths of targets serve the evaluation; an empty list of notes says nothing.
+    shown = {name: value for name, value in run.corpus.items() if name != "targets" and value not in ([], {})}
+    plain = {name: value for name, value in shown.items() if not _pairs(value)}
     rows = [
         (" · ".join(path).replace("_", " "), _cell(path, value)) for path, value in islice(flatten(plain), MAX_ROWS) if path
     ]

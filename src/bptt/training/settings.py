@@ -112,7 +112,7 @@ class TrainSettings:
             return
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
             what = f"{name} must be a whole number, at least {least}"
-            raise InputError(what, f"{name}={value!r}", f"Give {name} a value in range")
+            raise InputError(what, f"{name}={value!r}", self._example(name, least + 9))
 
     def _number(self, name: str, what: str, holds: Callable[[float], bool]) -> None:
         value: Any = getattr(self, name)
@@ -120,7 +120,11 @@ class TrainSettings:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not number or not holds(value):
-            raise InputError(f"{name} must be a number {what}", f"{name}={value!r}", f"Give {name} a value in range")
+            raise InputError(f"{name} must be a number {what}", f"{name}={value!r}", self._example(name, 1))
+
+    def _example(self, name: str, otherwise: float) -> str:
+        default = type(self).__dataclass_fields__[name].default
+        return f"Try {name}={otherwise if default is None else default}"
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
