@@ -135,3 +135,28 @@ def test_autocast_lowers_the_products_and_keeps_the_gradient_close():
         found.append(gradients(setting.unroll))
     difference = norm({n: found[0][n] - found[1][n] for n in found[0]}) / norm(found[0])
     assert 1e-6 < difference < 0.05
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "nested"])
+def test_sequences_of_unequal_length_are_as_if_each_were_alone(name):
+    """Padding behind a mask, whatever stands in it, changes neither losses nor gradients."""
+    setting = problem(name)
+    unroll, window, lengths = setting.unroll, setting.window, (5, 13, 29)
+    mask = torch.arange(29) < torch.tensor(lengths)[:, None]
+    inputs = torch.where(mask[..., None], window.inputs, 1e3)
+    padded = Window.of(inputs, window.targets, mask=mask, noise=window.noise)
+    loss, _ = unroll.segment(padded, setting.state)
+    unroll.backward(loss)
+    together = gradients(unroll)
+    unroll.zero_grad()
+    alone = 0.0
+    for row, length in enumerate(lengths):
+        one = slice(row, row + 1)
+        inputs, targets, noise = (part[one, :length] for part in (window.inputs, window.targets, window.noise))
+        loss_of_one, _ = unroll.segment(
+            Window.of(inputs, targets, noise=noise), nest.map(lambda leaf, one=one: leaf[one], setting.state)
+        )
+        unroll.backward(loss_of_one)
+        alone += float(loss_of_one.detach())
+    assert float(loss.detach()) == pytest.approx(alone, rel=1e-12)
+    assert norm(together) >= 1e-8 and distance(together, gradients(unroll)) <= 1e-12
