@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from bptt.errors import ShapeError
+
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Negative log-likelihood of the target token, in nats.
@@ -21,6 +23,10 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
     l[b, t] = Σ_i (o[b, t, i] − y[b, t, i])²
 
-    Arguments: outputs and targets [B, T, …] of one shape. Returns [B, T].
+    Arguments: outputs and targets [B, T, …] of one shape. Returns [B, T]. Raises ShapeError for two shapes: broadcasting
+    [B, T, 1] against [B, T] would compare every step with every other.
     """
-    return (outputs - targets).square().flatten(2).sum(2)
+    if outputs.shape != targets.shape:
+        given = f"outputs {tuple(outputs.shape)}, targets {tuple(targets.shape)}"
+        raise ShapeError("Outputs and targets differ in shape", given, "Give both as [B, T, …]")
+    return (outputs - targets).square().unsqueeze(-1).flatten(2).sum(2)
