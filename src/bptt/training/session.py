@@ -189,15 +189,16 @@ class Session:
     def _tell_epoch(self) -> float:
         """The sums of the epoch; its perplexity."""
         training, tally = self.training, self.training.tally
+        trained = perplexity(tally.mean)
         self.tell(
             "epoch",
             train_nats=tally.mean,
-            train_perplexity=perplexity(tally.mean),
+            train_perplexity=trained,
             tokens_per_second=training.tokens / max(self.course.seconds, 1e-9),
             clip_rate=tally.clipped / max(tally.updates, 1),
             seconds=self.course.seconds,
         )
-        return perplexity(tally.mean)
+        return trained
 
     def _samples(self) -> list[dict[str, str]]:
         """What the model writes now, if it is time for that."""
