@@ -17,6 +17,7 @@ SOURCE = Path(bptt.__file__).parent
 ROOMS = [
     ["errors", "files"],
     ["nest"],
+    ["reference"],
     ["types"],
     ["data"],
     ["kernels"],
@@ -26,6 +27,7 @@ ROOMS = [
     ["models"],
     ["gradients"],
     ["training"],
+    ["diagnostics"],
     ["report"],
     ["testing"],
     ["config"],
@@ -90,7 +92,7 @@ def test_the_public_names_are_these():
         *("BpttError", "CheckpointError", "ContractError", "DivergedError", "InputError", "Interrupted", "RunInUseError"),
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "LanguageModel", "Unroll"),
-        *("Run", "Score", "fit", "load", "perplexity", "gradients", "losses", "nn", "testing"),
+        *("Run", "Score", "citation", "fit", "load", "perplexity", "gradients", "losses", "nn", "testing"),
     }
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         RunInUseError,
         ShapeError,
     )
-    from bptt.gradients import Full, Truncated
+    from bptt.gradients import Full, Truncated, citation
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, Unroll
     from bptt.training import Run, load
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
-    "gradients": "Full Truncated",
+    "gradients": "Full Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel Unroll",
     "training": "Run fit load",
@@ -71,6 +71,7 @@ __all__ = [
     "Unroll",
     "Vocabulary",
     "Window",
+    "citation",
     "fit",
     "gradients",
     "load",

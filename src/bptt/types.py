@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bptt.errors import ShapeError
 
@@ -184,6 +184,10 @@ class Unroll(Protocol):
         """`segment` as a pure function of the parameters, always on the readable path."""
         ...
 
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters by the names that `add` and `pure` know."""
+        ...
+
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step."""
         ...
@@ -199,12 +203,22 @@ class Strategy(Protocol):
 
     It sees an unrolled computation and windows, and nothing else. `gradients` adds into `.grad` and yields; the caller spends
     what is there and goes on. The contract is spelled out, and checked, in `bptt.testing.check_strategy`.
+
+    exact      the gradient of a window is the exact one
+    unbiased   its expectation is, for the sum over the whole stream
+    random     it draws weights, keyed by stream position and its field `seed`: another seed, another draw
+    online     its gradients run forward in time
+    bias, cost, memory    what is left out, forwards and backwards, what is held, in words for a table
+    reference  what to cite, as BibTeX
     """
 
     exact: ClassVar[bool]
     unbiased: ClassVar[bool]
+    random: ClassVar[bool]
     online: ClassVar[bool]
+    bias: ClassVar[str]
     cost: ClassVar[str]
+    memory: ClassVar[str]
     reference: ClassVar[str]
 
     @property

@@ -1,9 +1,10 @@
 """Ways to carry a gradient through time, one strategy per file; they see an `Unroll` and windows, and nothing else."""
 
+from bptt.gradients.citation import citation
 from bptt.gradients.full import Full
 from bptt.gradients.stretches import Stretches
 from bptt.gradients.truncated import Truncated
 
 STRATEGIES = {strategy.__name__.lower(): strategy for strategy in (Full, Truncated)}
 
-__all__ = ["STRATEGIES", "Full", "Stretches", "Truncated"]
+__all__ = ["STRATEGIES", "Full", "Stretches", "Truncated", "citation"]

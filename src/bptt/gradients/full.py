@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from bptt import nest
 from bptt.gradients.idle import idle
+from bptt.gradients.references import WERBOS_1990
 from bptt.types import Carry, Estimate, Unroll, Window
 
 
@@ -28,8 +29,11 @@ class Full:
     unbiased: ClassVar[bool] = True
     online: ClassVar[bool] = False
     per_window: ClassVar[bool] = True
-    cost: ClassVar[str] = "one forward and one backward; memory O(T)"
-    reference: ClassVar[str] = "Werbos 1990, Backpropagation through time: what it does and how to do it, Proc. IEEE 78(10)"
+    random: ClassVar[bool] = False
+    bias: ClassVar[str] = "none within a window"
+    cost: ClassVar[str] = "one forward and one backward"
+    memory: ClassVar[str] = "O(T)"
+    reference: ClassVar[str] = WERBOS_1990
 
     def nominal(self, steps: int) -> int:
         """One update spends the losses of a window."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from bptt.errors import InputError, did_you_mean
+from bptt.gradients.references import WILLIAMS_PENG_1990
 from bptt.gradients.settings import step_count
 from bptt.gradients.stretches import Memory, Stretches, together
 from bptt.types import Carry, Estimate, Unroll, Window
@@ -43,11 +44,11 @@ class Truncated(Stretches):
 
     exact: ClassVar[bool] = False
     unbiased: ClassVar[bool] = False
-    cost: ClassVar[str] = "k2/k1 forwards and backwards; memory O(k2)"
-    reference: ClassVar[str] = (
-        "Williams & Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent network trajectories, "
-        "Neural Computation 2(4)"
-    )
+    random: ClassVar[bool] = False
+    bias: ClassVar[str] = "O(1/k) for k2 = k1 = k; O(βᵏ²⁻ᵏ¹⁺¹) for k2 > k1, where Jacobians shrink by β per step"
+    cost: ClassVar[str] = "k2/k1 forwards and backwards"
+    memory: ClassVar[str] = "O(k2)"
+    reference: ClassVar[str] = WILLIAMS_PENG_1990
 
     def __post_init__(self) -> None:
         step_count("k1", self.k1)

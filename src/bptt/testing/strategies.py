@@ -62,8 +62,10 @@ def check_facts(strategy: Strategy) -> None:
     name = type(strategy).__name__
     frozen = dataclasses.is_dataclass(strategy) and type(strategy).__dataclass_params__.frozen
     _expect(frozen, f"{name} is not a frozen dataclass", "it could change during a run")
-    for fact in ("exact", "unbiased", "online", "cost", "reference", "per_window"):
+    for fact in ("exact", "unbiased", "random", "online", "bias", "cost", "memory", "reference", "per_window"):
         _expect(hasattr(strategy, fact), f"{name} does not say whether or what it is", fact)
+    if strategy.random:
+        _expect(hasattr(strategy, "seed"), f"{name} draws weights and has no field seed", "nobody could draw again")
     steps = strategy.nominal(29)
     _expect(isinstance(steps, int) and steps > 0, "nominal(29) is no positive number of steps", repr(steps))
 
@@ -133,7 +135,7 @@ def check_yields(strategy: Strategy, setting: Problem) -> None:
     wanted = float(unroll.segment(window, setting.state)[0].detach())
     off = abs(total - wanted) / abs(wanted)
     _expect(off <= 1e-12, "The losses do not add up to those of one pass", f"{total:.15g}, one pass gives {wanted:.15g}")
-    if strategy.exact or not strategy.unbiased:
+    if not strategy.random:
         check_readout(unroll, setting)
 
 
