@@ -1,7 +1,7 @@
 """Ways to carry a gradient through time, one strategy per file; they see an `Unroll` and windows, and nothing else."""
 
-from bptt.gradients.citation import citation
 from bptt.gradients.full import Full
+from bptt.gradients.references import citation
 from bptt.gradients.stretches import Stretches
 from bptt.gradients.truncated import Truncated
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from bptt.errors import ContractError
+from bptt.types import Strategy
+
 WERBOS_1990 = """@article{werbos1990backpropagation,
   author  = {Paul J. Werbos},
   title   = {Backpropagation through time: what it does and how to do it},
@@ -60,3 +65,18 @@ GRUSLYS_2016 = """@inproceedings{gruslys2016memory,
   booktitle = {Advances in Neural Information Processing Systems 29},
   year      = {2016},
 }"""
+
+
+def citation(strategy: Strategy | type[Any]) -> str:
+    """The BibTeX of a strategy, for a paper that used it.
+
+    Arguments: strategy, a value or its class. Raises ContractError for something that names no reference.
+
+    >>> import bptt
+    >>> print(citation(bptt.Truncated).splitlines()[0])
+    @article{williams1990efficient,
+    """
+    reference = getattr(strategy, "reference", None)
+    if not isinstance(reference, str):
+        raise ContractError("This is no gradient strategy", repr(strategy), "Give one, for example bptt.Truncated(64)")
+    return reference
