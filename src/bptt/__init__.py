@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         RunInUseError,
         ShapeError,
     )
-    from bptt.gradients import Full, Truncated, citation
+    from bptt.gradients import Adaptive, Full, PerOutput, Randomized, Telescoping, Truncated, citation
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, Unroll
     from bptt.training import Run, load
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
-    "gradients": "Full Truncated citation",
+    "gradients": "Adaptive Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel Unroll",
     "training": "Run fit load",
@@ -49,6 +49,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = ("gradients", "losses", "nn", "testing")
 
 __all__ = [
+    "Adaptive",
     "BpttError",
     "Carry",
     "CheckpointError",
@@ -60,11 +61,14 @@ __all__ = [
     "InputError",
     "Interrupted",
     "LanguageModel",
+    "PerOutput",
+    "Randomized",
     "Run",
     "RunInUseError",
     "Score",
     "ShapeError",
     "Strategy",
+    "Telescoping",
     "TextStream",
     "Tokens",
     "Truncated",

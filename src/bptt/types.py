@@ -208,7 +208,7 @@ class Strategy(Protocol):
     unbiased   its expectation is, for the sum over the whole stream
     random     it draws weights, keyed by stream position and its field `seed`: another seed, another draw
     online     its gradients run forward in time
-    bias, cost, memory    what is left out, forwards and backwards, what is held, in words for a table
+    omits, cost, memory    what is left out, forwards and backwards, what is held, in words for a table
     reference  what to cite, as BibTeX
     """
 
@@ -216,7 +216,7 @@ class Strategy(Protocol):
     unbiased: ClassVar[bool]
     random: ClassVar[bool]
     online: ClassVar[bool]
-    bias: ClassVar[str]
+    omits: ClassVar[str]
     cost: ClassVar[str]
     memory: ClassVar[str]
     reference: ClassVar[str]

@@ -1,10 +1,27 @@
 """Ways to carry a gradient through time, one strategy per file; they see an `Unroll` and windows, and nothing else."""
 
+from bptt.gradients.adaptive import Adaptive
 from bptt.gradients.full import Full
+from bptt.gradients.lags import Lags
+from bptt.gradients.per_output import PerOutput
+from bptt.gradients.randomized import Randomized
 from bptt.gradients.references import citation
 from bptt.gradients.stretches import Stretches
+from bptt.gradients.telescoping import Telescoping
 from bptt.gradients.truncated import Truncated
 
-STRATEGIES = {strategy.__name__.lower(): strategy for strategy in (Full, Truncated)}
+OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive)
+STRATEGIES = {strategy.__name__.lower(): strategy for strategy in OURS}
 
-__all__ = ["STRATEGIES", "Full", "Stretches", "Truncated", "citation"]
+__all__ = [
+    "STRATEGIES",
+    "Adaptive",
+    "Full",
+    "Lags",
+    "PerOutput",
+    "Randomized",
+    "Stretches",
+    "Telescoping",
+    "Truncated",
+    "citation",
+]

@@ -30,7 +30,7 @@ class Full:
     online: ClassVar[bool] = False
     per_window: ClassVar[bool] = True
     random: ClassVar[bool] = False
-    bias: ClassVar[str] = "none within a window"
+    omits: ClassVar[str] = "nothing within a window"
     cost: ClassVar[str] = "one forward and one backward"
     memory: ClassVar[str] = "O(T)"
     reference: ClassVar[str] = WERBOS_1990

@@ -2,8 +2,8 @@
 
 A stretch is run, forward and backward, only when its cut has arrived. Until then its steps wait in the carry as a window, so
 that the borders of the windows that a loader hands out leave no trace: the same stretches, the same updates, bit for bit. A
-rule says how long the stretch is that starts at a position of the stream, how many steps before it it looks back on, and what
-its edges weigh; it needs no loop of its own.
+rule says how long the stretch is that starts at a position of the stream, how many steps before it it looks back on, what
+its edges weigh, and what it learns from the steps that pass; it needs no loop of its own.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ class Stretches(abc.ABC):
     def length(self, memory: Memory) -> float:
         """How many steps the stretch that starts at `memory["position"]` has; infinity if only the end of the run closes it."""
 
-    @property
-    def overlap(self) -> int:
+    def overlap(self, memory: Memory) -> int:
         """How many steps before a stretch its gradient flows back into."""
         return 0
 
@@ -50,16 +49,25 @@ class Stretches(abc.ABC):
         """The edge weights [B, T] inside `run`; None for ones."""
         return None
 
-    def info(self, memory: Memory) -> Mapping[str, float]:
-        """Facts for the progress line."""
+    def first(self) -> Memory:
+        """What else the rule remembers, before the first step."""
+        return {}
+
+    def learn(self, unroll: Unroll, stretch: Window, carry: Carry) -> Memory:
+        """The memory, after a look at a stretch that is about to be run; `carry` has the state before the past."""
+        return carry.memory
+
+    def info(self, stretch: Window, memory: Memory) -> Mapping[str, float]:
+        """Facts about the run of a stretch, for the progress line."""
         return {}
 
     def start(self, unroll: Unroll, batch_size: int) -> Carry:
         """The initial state, at position 0 of the stream, nothing open; InputError for a model that cannot be cut."""
         require_causal(unroll, type(self).__name__)
-        if self.overlap:
+        memory = {"position": 0, "open": None, "past": None, **self.first()}
+        if self.overlap(memory):
             require_repeatable(unroll, type(self).__name__)
-        return Carry(nest.detach(unroll.initial_state(batch_size)), {"position": 0, "open": None, "past": None})
+        return Carry(nest.detach(unroll.initial_state(batch_size)), memory)
 
     def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:
         """One estimate per stretch that ends in `window`; one that is not ready if the window ends in an open stretch."""
@@ -76,18 +84,19 @@ class Stretches(abc.ABC):
                 yield idle(window, Carry(state, dict(memory, open=stretch if stretch.steps else None)))
                 return
             loss, carry = self._spend(unroll, stretch, Carry(state, memory))
-            yield Estimate(loss, stretch.count, carry, done, info=self.info(memory))
+            yield Estimate(loss, stretch.count, carry, done, info=self.info(stretch, carry.memory))
             if done == window.steps:
                 return
 
     def _spend(self, unroll: Unroll, stretch: Window, carry: Carry) -> tuple[Tensor, Carry]:
         """Run `stretch` behind the past it looks back on, add its gradient, and say where the next one starts."""
-        run = Window.cat(carry.memory["past"], stretch)
-        drop = max(0, run.steps - self.overlap)
+        memory = self.learn(unroll, stretch, carry)
+        run = Window.cat(memory["past"], stretch)
+        drop = max(0, run.steps - self.overlap(memory))
         loss, state = _run(unroll, run, carry.state, self.edges(run), drop)
         past = run[:, drop:].silent() if drop < run.steps else None
-        position = carry.memory["position"] + stretch.steps
-        return loss, Carry(state, dict(carry.memory, position=position, open=None, past=past))
+        position = memory["position"] + stretch.steps
+        return loss, Carry(state, dict(memory, position=position, open=None, past=past))
 
 
 def _run(unroll: Unroll, run: Window, state: State, edge: Tensor | None, drop: int) -> tuple[Tensor, State]:

@@ -34,8 +34,6 @@ class Truncated(Stretches):
 
     >>> Truncated(64)
     Truncated(k1=64, k2=None, update='stretch')
-    >>> Truncated(k1=20, k2=40).overlap
-    20
     """
 
     k1: int
@@ -45,7 +43,7 @@ class Truncated(Stretches):
     exact: ClassVar[bool] = False
     unbiased: ClassVar[bool] = False
     random: ClassVar[bool] = False
-    bias: ClassVar[str] = "O(1/k) for k2 = k1 = k; O(βᵏ²⁻ᵏ¹⁺¹) for k2 > k1, where Jacobians shrink by β per step"
+    omits: ClassVar[str] = "O(1/k) for k2 = k1 = k; O(βᵏ²⁻ᵏ¹⁺¹) for k2 > k1, where Jacobians shrink by β per step"
     cost: ClassVar[str] = "k2/k1 forwards and backwards"
     memory: ClassVar[str] = "O(k2)"
     reference: ClassVar[str] = WILLIAMS_PENG_1990
@@ -68,8 +66,7 @@ class Truncated(Stretches):
         """True if what is spent depends on where windows end."""
         return self.update == "window"
 
-    @property
-    def overlap(self) -> int:
+    def overlap(self, memory: Memory) -> int:
         """k2 − k1."""
         return (self.k2 or self.k1) - self.k1
 

@@ -142,10 +142,14 @@ class Unroll(nn.Module):
         if not window.steps:
             return nest.map(lambda leaf: leaf.unsqueeze(1)[:, :0], state)
         before = []
-        for t in range(window.steps):
-            before.append(state)
-            _, state = self.segment(window[:, t : t + 1], state)
-        return nest.map(lambda *leaves: torch.stack(leaves, 1), *before)
+        with self._precision(window):
+            encoded = self._part("encode", window.inputs, window)
+            for t in range(window.steps):
+                before.append(state)
+                step = window[:, t : t + 1]
+                reset = step.reset if step.reset.any() else None
+                _, state = self.recurrent(encoded[:, t : t + 1], state, reset=reset, noise=step.noise)
+        return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
 
     def rows(self, window: Window, states: State) -> tuple[State, Tensor]:
         """One batched call on B·T rows, each from its own state.

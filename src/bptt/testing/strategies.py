@@ -62,7 +62,7 @@ def check_facts(strategy: Strategy) -> None:
     name = type(strategy).__name__
     frozen = dataclasses.is_dataclass(strategy) and type(strategy).__dataclass_params__.frozen
     _expect(frozen, f"{name} is not a frozen dataclass", "it could change during a run")
-    for fact in ("exact", "unbiased", "random", "online", "bias", "cost", "memory", "reference", "per_window"):
+    for fact in ("exact", "unbiased", "random", "online", "omits", "cost", "memory", "reference", "per_window"):
         _expect(hasattr(strategy, fact), f"{name} does not say whether or what it is", fact)
     if strategy.random:
         _expect(hasattr(strategy, "seed"), f"{name} draws weights and has no field seed", "nobody could draw again")

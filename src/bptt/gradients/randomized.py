@@ -1,0 +1,149 @@
+"""Randomised truncation: cut at random, and let the edges that survive weigh more, so that nothing is lost on average."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from bptt.errors import InputError
+from bptt.gradients.growth import growth_rate
+from bptt.gradients.references import TALLEC_OLLIVIER_2017
+from bptt.gradients.settings import generator, seed_number, step_count
+from bptt.gradients.stretches import Memory, Stretches
+from bptt.types import Carry, Unroll, Window
+
+LOOKED_AT = 8  # the least steps whose Jacobians say something of their growth
+FIRST_LOOK = 1024  # looks at the growth are this many steps apart, then twice as many, and so on
+CHUNK = 64  # random numbers drawn at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Randomized(Stretches):
+    """Stretches of random length whose edges are weighed such that the expected gradient is the exact one.
+
+    δ_{t−1} = q_{t−1}ᵀ + ξ_t D_tᵀ δ_t,  ξ_t = 0 with probability c_t (a cut), 1/(1 − c_t) otherwise,  so E[ξ_t] = 1
+
+    tail=None  constant rate c = 1/mean: lengths are geometric
+    tail=a     c(d) = (a − 1)/((a − 2)·mean + d), d steps after the last cut (ARTBP): P(length > l) falls like l^−(a−1), and the
+               weight of a long stretch grows like a power of its length instead of exponentially
+
+    Arguments:
+        mean   expected length of a stretch in steps, above 1; infinity: never cut
+        tail   None, or the exponent a, above 2; 4 and 6 are usual
+        limit  longest stretch, in steps; None: no limit. With one, memory is bounded and the gradient is biased again
+        seed   of the draws, which depend on the position in the stream and nothing else
+
+    One cut for all rows: a random stretch is one forward and one backward, and goes on over the borders of windows. Unbiased
+    for the unbounded sum over the whole stream, where `Full` cuts at windows. It needs a learning rate about ten times smaller.
+
+    At a constant rate the variance is finite only if c < 1 − ρ², ρ the growth rate of products of Jacobians; ρ is estimated as
+    training goes on, and a warning says once when it is too large. With a tail it is enough that ρ < 1.
+
+    >>> Randomized(mean=16).nominal(35)
+    16
+    """
+
+    mean: float
+    tail: float | None = None
+    limit: int | None = None
+    seed: int = 0
+
+    exact: ClassVar[bool] = False
+    random: ClassVar[bool] = True
+    omits: ClassVar[str] = "nothing on average, without a limit"
+    cost: ClassVar[str] = "one forward and one backward, one cut for all rows"
+    memory: ClassVar[str] = "one stretch: `mean` on average, no bound without a limit"
+    reference: ClassVar[str] = TALLEC_OLLIVIER_2017
+
+    def __post_init__(self) -> None:
+        _number("mean", self.mean, 1, "A mean of 1 would cut at every step, and nothing could make up for that")
+        if self.tail is not None:
+            _number("tail", self.tail, 2, "Lengths have a finite mean only above 2")
+            if math.isinf(self.tail) or math.isinf(self.mean):
+                raise InputError("A tail needs finite numbers", f"mean={self.mean}, tail={self.tail}", "Try mean=16,tail=4")
+        if self.limit is not None:
+            step_count("limit", self.limit)
+        seed_number(self.seed)
+
+    @property
+    def unbiased(self) -> bool:
+        """True without a limit."""
+        return self.limit is None
+
+    def nominal(self, steps: int) -> int:
+        """The mean length."""
+        return steps if math.isinf(self.mean) else round(self.mean)
+
+    def rate(self, distance: int) -> float:
+        """c, the probability of a cut `distance` ≥ 1 steps after the last one."""
+        if self.tail is None:
+            return 1 / self.mean
+        return (self.tail - 1) / ((self.tail - 2) * self.mean + distance)
+
+    def weight(self, steps: int) -> float:
+        """The weight Π 1/(1 − c(d)) of the credit that crosses a whole stretch of `steps` steps: the largest in it."""
+        return math.exp(-sum(math.log1p(-self.rate(d)) for d in range(1, steps)))
+
+    def length(self, memory: Memory) -> float:
+        """A draw that depends on the seed and the position."""
+        if math.isinf(self.mean):
+            return self.limit or math.inf
+        draws = generator(self.seed, memory["position"])
+        for start in itertools.count(1, CHUNK):
+            for distance, draw in enumerate(draws.random(CHUNK), start):
+                if draw < self.rate(distance) or distance == self.limit:
+                    return distance
+        raise AssertionError("unreachable: a rate above zero cuts sooner or later")
+
+    def edges(self, run: Window) -> Tensor | None:
+        """1/(1 − c(d)) on the d-th edge inside the stretch; nothing flows over the edge into it."""
+        weights = [1.0, *(1 / (1 - self.rate(d)) for d in range(1, run.steps))]
+        return torch.tensor(weights, dtype=torch.float64, device=run.mask.device).expand(run.batch_size, -1)
+
+    def info(self, stretch: Window, memory: Memory) -> dict[str, float]:
+        """The length of the stretch, the largest weight in it, the growth rate once it is known, whether the limit cut it."""
+        facts = {"k": stretch.steps, "weight": self.weight(stretch.steps)}
+        facts |= {} if memory["growth"] is None else {"growth": memory["growth"]}
+        return facts | ({} if self.limit is None else {"capped": float(stretch.steps == self.limit)})
+
+    def first(self) -> Memory:
+        """The growth rate ρ as it was last seen, where to look again, whether the warning was given."""
+        return {"growth": None, "look": 0, "warned": False}
+
+    def learn(self, unroll: Unroll, stretch: Window, carry: Carry) -> Memory:
+        """Look at the growth rate, rarely, and warn once if the variance has no bound."""
+        memory, position = carry.memory, carry.memory["position"]
+        if position < memory["look"] or stretch.steps < LOOKED_AT or math.isinf(self.mean):
+            return memory
+        growth = growth_rate(unroll, stretch, carry.state, generator(self.seed + 1, position))
+        if growth is None:
+            return memory
+        memory = dict(memory, growth=growth, look=max(FIRST_LOOK, 2 * position))
+        if memory["warned"] or self.finite(growth):
+            return memory
+        warnings.warn(self._too_wild(growth), UserWarning, stacklevel=2)
+        return dict(memory, warned=True)
+
+    def finite(self, growth: float) -> bool:
+        """True if the variance of the gradient is finite where products of Jacobians grow by `growth` per step."""
+        return growth < 1 if self.tail is not None else self.rate(1) < 1 - growth**2
+
+    def _too_wild(self, growth: float) -> str:
+        known = f"products of Jacobians change by ρ = {growth:.3g} per step"
+        if growth >= 1:
+            return f"Randomized: {known}, so the variance of the gradient has no bound. Give a limit, or use Truncated"
+        return (
+            f"Randomized: {known}, and a constant rate of {self.rate(1):.3g} is not below 1 − ρ² = {1 - growth**2:.3g}, so the "
+            "variance of the gradient has no bound. Give a larger mean, or tail=4"
+        )
+
+
+def _number(name: str, value: object, above: float, why: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > above:
+        raise InputError(f"{name} must be a number above {above}", f"{name}={value!r}", f"{why}: try {name}={8 * above}")

@@ -1,0 +1,123 @@
+"""Adaptive truncation: measured credits are the true ones, K is the one that theory gives, and the bias stays below."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny_nets import run, scalar
+
+from bptt import Adaptive, InputError, PerOutput, Truncated
+from bptt.gradients.horizon import choose, decay_of, relative_bias, tails
+from bptt.gradients.probe import credits_of_last
+from bptt.testing.examples import exact, gradients, norm, problem
+
+
+@pytest.mark.parametrize(("bias", "single", "best"), [(0.85, 11, 2), (0.5, 14, 7), (0.1, 24, 22)])
+def test_scalar_closed_forms_of_k(bias, single, best):
+    lags = np.arange(200)
+    credits, norms = 0.9**lags, (1 - 0.9 ** (lags + 1)) / 0.1
+    assert choose(credits, norms, bias, single=True).k == single
+    assert choose(credits, norms, bias).k == best
+    # With fewer lags measured the tail stands for the rest, and the bound on ‖g‖ is a lower one: K is never too small.
+    assert 0 <= choose(credits[:40], norms[:40], bias).k - best <= 1
+
+
+def test_the_tail_is_the_geometric_series():
+    credits = 3 * 0.8 ** np.arange(10)
+    assert decay_of(credits) == pytest.approx(0.8, rel=1e-12)
+    assert tails(credits, 0.8) == pytest.approx([15 * 0.8**k for k in range(1, 11)], rel=1e-12)
+    assert tails(credits, 1.0)[0] == math.inf
+    found = choose(np.ones(10), np.arange(1.0, 11), 0.5)
+    assert found.capped and found.k == 10 and found.bias == math.inf
+
+
+def test_credits_that_end_are_no_error():
+    # A reset behind every loss: nothing is left beyond lag 2.
+    credits = np.array([1.0, 0.5, 0.25, 0, 0, 0])
+    found = choose(credits, np.array([1, 1.5, 1.75, 1.75, 1.75, 1.75]), 0.2)
+    assert found.k == 2 and not found.capped
+    assert relative_bias(np.array([1.0]), np.array([2.0]), single=True)[0] == math.inf
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru-deep-dropout", "nested", "stack"])
+def test_the_credits_of_the_last_loss_are_differences_of_truncations(name):
+    setting = problem(name, steps=9)
+    window = setting.window
+    last = torch.zeros_like(window.mask)
+    last[:, -1] = True
+    window = type(window)(window.inputs, window.targets, window.reset, last, window.noise)
+    credits, norms = credits_of_last(setting.unroll, window, setting.state)
+    assert norm(gradients(setting.unroll)) == 0
+    before = None
+    for k in range(9):
+        found = run(PerOutput(k), copy.deepcopy(setting.unroll), window, setting.state)
+        found = {key: value * setting.unroll.per for key, value in found.items()}
+        assert norm(found) == pytest.approx(float(norms[k]), rel=1e-11)
+        credit = found if before is None else {key: found[key] - before[key] for key in found}
+        assert norm(credit) == pytest.approx(float(credits[k]), rel=1e-9, abs=1e-13)
+        before = found
+    assert float(norms[-1]) >= 1e-8
+
+
+@pytest.mark.parametrize(("bias", "k"), [(0.85, 2), (0.5, 7), (0.1, 22)])
+def test_it_finds_the_k_of_the_scalar_net_and_goes_on_with_it(bias, k):
+    unroll, window, state = scalar(0.9, 300, 0.0)
+    unroll.recurrent.cell.w.requires_grad_(False)
+    strategy = Adaptive(bias=bias, limit=100)
+    carry = strategy.start(unroll, 1)._replace(state=state)
+    taken = [0]
+    for estimate in strategy.gradients(unroll, window, carry):
+        taken, carry = [*taken, estimate.steps], estimate.carry
+    assert carry.memory["k"] == k and carry.memory["decay"] == pytest.approx(0.9, rel=1e-9)
+    assert carry.memory["expected"] < bias
+    assert taken[1] == 8 and set(np.diff(taken)[-5:-1]) == {k}
+
+
+def test_the_bias_is_below_the_one_allowed_where_plain_stretches_break_it():
+    """Long windows of a model whose credits decay slowly: the estimate keeps its word, `Truncated(K)` does not."""
+    unroll, window, state = scalar(0.9, 400, 0.0)
+    unroll.recurrent.cell.w.requires_grad_(False)
+    wanted = 10.0  # Σ 0.9ᵏ, of every loss behind the first
+    k = 22
+    for strategy, below in ((Truncated(k, 2 * k - 1), True), (Truncated(k), False)):
+        carry = strategy.start(unroll, 1)._replace(state=state)
+        last = [0.0]
+        for estimate in strategy.gradients(unroll, window, carry):
+            carry = estimate.carry
+            if estimate.ready:
+                last.append(float(unroll.recurrent.cell.b.grad) / k)
+                unroll.zero_grad()
+        assert (abs(last[-1] - wanted) / wanted < 0.1) == below
+
+
+def test_it_is_truncated_with_overlap_for_the_k_that_it_has():
+    setting = problem("lstm")
+    found = run(Adaptive(bias=0.1, limit=100), copy.deepcopy(setting.unroll), setting.window, setting.state, 5)
+    wanted = run(Truncated(8, 15), setting.unroll, setting.window, setting.state)
+    assert norm({n: found[n] - wanted[n] for n in wanted}) <= 1e-12 * norm(wanted)
+    assert norm({n: found[n] - exact(problem("lstm"))[n] for n in found}) >= 1e-6 * norm(found)
+
+
+def test_a_window_shows_k_and_the_bias_expected():
+    setting = problem("gru")
+    strategy = Adaptive(bias=0.3, limit=10)
+    infos = [e.info for e in strategy.gradients(setting.unroll, setting.window, strategy.start(setting.unroll, 3)) if e.ready]
+    assert infos[0] == {"k": 8} and set(infos[-1]) == {"k", "bias", "decay"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"bias": 0}, "bias"),
+        ({"bias": "x"}, "bias"),
+        ({"bias": 0.1, "limit": 0}, "limit"),
+        ({"bias": 0.1, "every": 0}, "every"),
+    ],
+)
+def test_bad_settings_are_named(arguments, names):
+    with pytest.raises(InputError, match=names):
+        Adaptive(**arguments)
