@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bptt import gradients, losses, nn, testing
+    from bptt import gradients, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
     from bptt.errors import (
         BpttError,
@@ -46,7 +46,7 @@ _HOMES = {
     "types": "Carry Estimate Strategy Window",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-_ROOMS = ("gradients", "losses", "nn", "testing")
+_ROOMS = ("gradients", "losses", "nn", "reference", "testing")
 
 __all__ = [
     "Adaptive",
@@ -84,6 +84,7 @@ __all__ = [
     "open_corpus",
     "perplexity",
     "read_text",
+    "reference",
     "testing",
 ]
 
