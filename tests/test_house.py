@@ -92,7 +92,7 @@ def test_the_public_names_are_these():
         *("BpttError", "CheckpointError", "ContractError", "DivergedError", "InputError", "Interrupted", "RunInUseError"),
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive", "LanguageModel", "Unroll"),
-        *("Run", "Score", "citation", "fit", "load", "perplexity", "gradients", "losses", "nn", "reference", "testing"),
+        *("Run", "Score", "citation", "credit", "fit", "load", "perplexity", "gradients", "losses", "nn", "reference", "testing"),
     }
 
 

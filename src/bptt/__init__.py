@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bptt import gradients, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
+    from bptt.diagnostics import credit
     from bptt.errors import (
         BpttError,
         CheckpointError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
+    "diagnostics": "credit",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "gradients": "Adaptive Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
@@ -76,6 +78,7 @@ __all__ = [
     "Vocabulary",
     "Window",
     "citation",
+    "credit",
     "fit",
     "gradients",
     "load",

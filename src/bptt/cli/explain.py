@@ -1,0 +1,212 @@
+"""`bptt explain`: what a gradient strategy is, and with what weight it lets each loss reach each step before it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import shutil
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bptt.cli.ending import one_line
+from bptt.cli.facts import all_facts, cited, facts, grid, word
+from bptt.cli.live import counting
+from bptt.cli.output import emit
+from bptt.cli.parser import Parser, add_setting
+from bptt.cli.plugin import with_plugins
+from bptt.config import Setting, convert, format_strategy, parse_strategy
+from bptt.diagnostics import CreditMap, credit
+from bptt.diagnostics.credit_map import DRAWS, LARGEST
+from bptt.diagnostics.cuts import Cuts, cuts
+from bptt.errors import InputError
+from bptt.gradients import citation
+from bptt.gradients.settings import step_count
+from bptt.report.plots import draw_credit, draw_cuts, picture_path
+
+EXAMPLE = """
+bptt explain
+bptt explain truncated:k1=20,k2=40
+bptt explain full truncated:k1=16 randomized:mean=16 -o map.svg
+bptt explain --view cuts
+bptt explain --text "a line of your own" truncated:k1=5 randomized:mean=5 -o cuts.png
+bptt explain randomized:mean=16 --cite
+"""
+SETTINGS = [
+    Setting("steps", object, int | None, None, f"losses and lags of the map, at most {LARGEST}; none: about three stretches"),
+    Setting("draws", object, int | None, None, f"draws to average for a strategy with chance; none: {DRAWS}"),
+    Setting("window", object, int | None, None, "steps of the windows that the strategy is handed; none: all"),
+    Setting("seed", object, int | None, None, "of the first draw; none: as the strategy says"),
+]
+CUT = ("randomized:mean=10", "truncated:k1=10", "full")
+SHOWN = ("strategy", "exact", "unbiased", "omits", "cost", "memory")
+LEGEND = "│ no gradient passes; ▁▂▃… largest weight with which a loss reaches the character: 1, 2, 4, …"
+SOME = "; ┊ some losses end here"
+PATIENCE = 2.0  # seconds before a bar appears
+
+
+def parser() -> Parser:
+    """The flags of `bptt explain`."""
+    made = Parser(
+        "explain",
+        "Say what a gradient strategy is, and show with what weight each loss reaches each step before it. The weights\n"
+        "are measured: the strategy is run on a model with one parameter for each of them. Without a strategy: list all.",
+        EXAMPLE,
+        "[STRATEGY …]",
+    )
+    made.add_argument("strategy", nargs="*", metavar="STRATEGY", help="as for --gradient: full, truncated:k1=20,k2=40, …")
+    made.add_argument(
+        "--view", choices=("map", "cuts"), help="map: weights by loss and lag; cuts: where one draw cuts a line of text [map]"
+    )
+    made.add_argument("--text", metavar="TEXT", help="the line of text to cut [one of Python's documentation]")
+    for setting in SETTINGS:
+        add_setting(made, setting)
+    made.add_argument("-o", "--output", metavar="FILE", help="also draw it, as FILE.svg or FILE.png")
+    made.add_argument("--plugin", action="append", default=[], metavar="MODULE", help="a module with strategies of your own")
+    made.add_argument("--cite", action="store_true", help="what to cite, as BibTeX, and nothing else")
+    made.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return made
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain; draw if asked to."""
+    table = with_plugins(args.plugin)
+    numbers = {setting.key: convert(setting, getattr(args, setting.key, setting.default)) for setting in SETTINGS}
+    text = line_of_text(args, numbers)
+    if args.output:
+        picture_path(args.output)  # a name that cannot be drawn is refused before anything is measured
+    written = args.strategy or [name for name in CUT if text is not None and name.partition(":")[0] in table]
+    strategies = [seeded(parse_strategy(one, table), numbers["seed"]) for one in written]
+    if args.cite:
+        print("\n\n".join(dict.fromkeys(map(citation, strategies or table.values()))))
+    elif not strategies:
+        show_all(args, table)
+    elif text is None:
+        told = [facts(one, format_strategy(one, table)) for one in strategies]
+        show_maps(args, told, list(maps_of(strategies, table, numbers)))
+    else:
+        found = [(one, cuts(one, len(text), window=numbers["window"])) for one in strategies]
+        show_cuts(args, text, [dataclasses.replace(row, strategy=format_strategy(one, table)) for one, row in found])
+    return 0
+
+
+def seeded(strategy: Any, seed: int | None) -> Any:
+    """The strategy with another first draw, if it draws."""
+    return dataclasses.replace(strategy, seed=seed) if strategy.random and seed is not None else strategy
+
+
+def line_of_text(args: argparse.Namespace, numbers: dict[str, int | None]) -> str | None:
+    """The text to cut, on one line; None if the map is wanted."""
+    if args.text is None and args.view != "cuts":
+        return None
+    if args.view == "map":
+        raise InputError("A text is shown cut, not as a map", "--text and --view map", "Leave one of them out")
+    unused = [f"--{name}" for name in ("steps", "draws") if numbers[name] is not None]
+    if unused:
+        raise InputError(
+            "Cuts are of one draw, a step for each character", ", ".join(unused), "Leave it out, or choose --view map"
+        )
+    text = opening_line() if args.text is None else one_line(args.text)
+    if not 1 < len(text) <= LARGEST:
+        raise InputError("This text cannot be cut", f"{len(text)} characters", f"Give a line of 2 to {LARGEST}")
+    return text
+
+
+def opening_line() -> str:
+    """The first line of Python's documentation that is long enough to be cut."""
+    from bptt.data.corpora import python_docs
+
+    return next(line for line in python_docs().decode().splitlines() if len(line) > 40)
+
+
+def maps_of(strategies: list[Any], table: Any, numbers: dict[str, int | None]) -> Iterator[CreditMap]:
+    """The credit map of each, over the same steps, with a bar for whoever waits."""
+    steps = telling(strategies) if numbers["steps"] is None else step_count("steps", numbers["steps"])
+    for one in strategies:
+        written = format_strategy(one, table)
+        with counting(f"measuring {written}") as count:
+            found = credit(one, steps, draws=numbers["draws"], window=numbers["window"], progress=patient(count))
+        yield dataclasses.replace(found, strategy=written)
+
+
+def patient(count: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """`count`, once it has taken so long that one wonders."""
+    begun = time.monotonic()
+    return lambda done, total: count(done, total) if time.monotonic() - begun > PATIENCE else None
+
+
+def telling(strategies: list[Any]) -> int:
+    """Steps for a picture that tells: three times the largest number of their settings, which is a length, from 12 to 64."""
+    values = [getattr(one, field.name) for one in strategies for field in dataclasses.fields(one) if field.name != "seed"]
+    lengths = [value for value in values if type(value) in (int, float) and 1 <= value < math.inf]
+    return min(64, max(12, math.ceil(3 * max(lengths, default=8))))
+
+
+def columns() -> int:
+    """The width of the terminal, as far as it is good to read."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 110)
+
+
+def show_all(args: argparse.Namespace, table: Any) -> None:
+    """Every strategy: a row each, or in a narrow terminal a paragraph."""
+    told = all_facts(table)
+    if args.json:
+        emit({"strategies": told})
+    elif columns() >= 88:
+        print(grid([SHOWN, *([word(said[name]) for name in SHOWN] for said in told)], columns()))
+    else:
+        print("\n".join(paragraph(said, SHOWN[1:]) for said in told))
+
+
+def paragraph(said: dict[str, Any], names: Sequence[str]) -> str:
+    """A strategy, and below it some of its facts."""
+    return f"{said['strategy']}\n{grid([(name, word(said[name])) for name in names], columns(), indent=2)}"
+
+
+def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap]) -> None:
+    """Facts and map of each strategy, and the picture of all."""
+    if args.output:
+        draw_credit(maps, args.output)
+    if args.json:
+        both = [{**said, "credit": found.to_json()} for said, found in zip(told, maps, strict=True)]
+        emit({"strategies": both, **drawn(args)})
+        return
+    for said, found in zip(told, maps, strict=True):
+        print(paragraph({**said, "strategy": found.title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
+        print(f"\n{found.text(columns())}\n\n{textwrap.fill(found.summary(), columns())}\n\n{means(found)}\n")
+    say_drawn(args)
+
+
+def means(found: CreditMap) -> str:
+    """The mean weight of lags, each twice the one before it, as a table."""
+    mean, error = found.by_lag()
+    known = bool(error.nan_to_num().any())
+    lags = [lag for lag in (0, *(2**n for n in range(10))) if lag < found.steps - 1] + [found.steps - 1]
+    rows = [(str(lag), f"{mean[lag]:.4g}", *([f"± {error[lag]:.2g}"] if known else [])) for lag in lags]
+    return grid([("lag k", "mean weight", *(["standard error"] if known else [])), *rows], columns())
+
+
+def show_cuts(args: argparse.Namespace, text: str, rows: list[Cuts]) -> None:
+    """The text as each strategy cuts it, one below the other."""
+    if args.output:
+        draw_cuts(text, rows, args.output)
+    if args.json:
+        emit({"text": text, "strategies": [row.to_json() for row in rows], **drawn(args)})
+        return
+    for row in rows:
+        print(f"{row.strategy}\n{textwrap.fill(row.summary(), columns())}\n\n{row.text(text, columns())}\n")
+    print(textwrap.fill(LEGEND + (SOME if any("┊" in row.marks for row in rows) else ""), columns()))
+    say_drawn(args)
+
+
+def drawn(args: argparse.Namespace) -> dict[str, str]:
+    """Where the picture is, for JSON."""
+    return {"picture": args.output} if args.output else {}
+
+
+def say_drawn(args: argparse.Namespace) -> None:
+    """Where the picture is, in words."""
+    if args.output:
+        print(f"drawn: {args.output}")

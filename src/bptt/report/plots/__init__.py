@@ -1,0 +1,9 @@
+"""Pictures that are asked for as files, SVG or PNG, by matplotlib.
+
+Knows measurements and figures; must not know runs, terminals or pyplot's global state.
+"""
+
+from bptt.report.plots.credit import draw_credit, draw_cuts
+from bptt.report.plots.picture import picture, picture_path
+
+__all__ = ["draw_credit", "draw_cuts", "picture", "picture_path"]
