@@ -29,7 +29,11 @@ def small(name):
     return dataclasses.replace(setting, window=dataclasses.replace(setting.window, reset=reset, mask=mask))
 
 
-KINDS = {"constant": Randomized(mean=2.5), "hazard": Randomized(mean=2.5, tail=4)}
+KINDS = {
+    "constant": Randomized(mean=2.5),
+    "hazard": Randomized(mean=2.5, tail=4),
+    "blocks": Randomized(mean=4.5, tail=4, multiple=2),
+}
 
 
 def lengths_of(cuts):
@@ -57,6 +61,15 @@ def probability(strategy, cuts):
         chance *= rate if cut else 1 - rate
         distance_ = 1 if cut else distance_ + 1
     return chance
+
+
+def test_with_a_multiple_lengths_are_multiples_of_the_same_mean_and_few_edges_are_weighed():
+    strategy = Randomized(mean=24, tail=6, multiple=8)
+    drawn = [strategy.length({"position": at}) for at in range(4000)]
+    assert not any(length % 8 for length in drawn) and abs(np.mean(drawn) - 24) <= 4 * np.std(drawn) / math.sqrt(4000)
+    edges = strategy.edges(problem("rnn").window)[0]
+    assert (edges[:8] == 1).all() and edges[8] > 1 and (edges != 1).sum() == 3
+    assert strategy.finite(0.99) and not Randomized(mean=24, multiple=8).finite(0.99)
 
 
 def expectation(strategy, setting, steps, kind=None, cut=None):
@@ -206,6 +219,8 @@ def test_an_infinite_variance_is_said_once_with_its_figures():
         ({"mean": "4"}, "mean"),
         ({"mean": 4, "tail": 2}, "tail"),
         ({"mean": math.inf, "tail": 4}, "tail"),
+        ({"mean": 4, "multiple": 4}, "mean"),
+        ({"mean": 4, "multiple": 0}, "multiple"),
         ({"mean": 4, "limit": 0}, "limit"),
         ({"mean": 4, "seed": -1}, "seed"),
     ],

@@ -30,7 +30,8 @@ class Adaptive(Stretches):
     Arguments:
         bias   largest relative bias ‖E ĝ − g‖/‖g‖ that is wanted, above 0
         limit  largest K; taken, and said so, where credits do not decay or no shorter K is enough
-        every  steps of the stream between two estimates; None: 100 times `limit`, so that they cost about a hundredth
+        every  steps of the stream between two estimates; None: 100 times `limit`, so that they cost about a hundredth. The
+               first ones come sooner, at doubling distances: a fresh model changes fast
 
     One loss per row is looked at, on `limit` steps: noisy with few rows. Progress line and metrics show K and the bias that is
     expected with it. Plain SGD wants a rate 1/(1 − bias) times smaller.
@@ -107,4 +108,4 @@ class Adaptive(Stretches):
 
     def _next(self, position: int) -> int:
         every = self.every or 100 * self.limit
-        return (position // every + 1) * every
+        return min(max(2 * position, self.limit), (position // every + 1) * every)

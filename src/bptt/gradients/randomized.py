@@ -34,10 +34,12 @@ class Randomized(Stretches):
                weight of a long stretch grows like a power of its length instead of exponentially
 
     Arguments:
-        mean   expected length of a stretch in steps, above 1; infinity: never cut
-        tail   None, or the exponent a, above 2; 4 and 6 are usual
-        limit  longest stretch, in steps; None: no limit. With one, memory is bounded and the gradient is biased again
-        seed   of the draws, which depend on the position in the stream and nothing else
+        mean      expected length of a stretch in steps, above `multiple`; infinity: never cut
+        tail      None, or the exponent a, above 2; 4 and 6 are usual
+        multiple  cut only after multiples of so many steps: fewer different lengths (each is one compilation under
+                  torch.compile) and fewer weighed edges, and no bias. Distances and mean then count in such blocks
+        limit     longest stretch, in steps; None: no limit. With one, memory is bounded and the gradient is biased again
+        seed      of the draws, which depend on the position in the stream and nothing else
 
     One cut for all rows: a random stretch is one forward and one backward, and goes on over the borders of windows. Unbiased
     for the unbounded sum over the whole stream, where `Full` cuts at windows. It needs a learning rate about ten times smaller.
@@ -51,6 +53,7 @@ class Randomized(Stretches):
 
     mean: float
     tail: float | None = None
+    multiple: int = 1
     limit: int | None = None
     seed: int = 0
 
@@ -62,7 +65,8 @@ class Randomized(Stretches):
     reference: ClassVar[str] = TALLEC_OLLIVIER_2017
 
     def __post_init__(self) -> None:
-        _number("mean", self.mean, 1, "A mean of 1 would cut at every step, and nothing could make up for that")
+        step_count("multiple", self.multiple)
+        _number("mean", self.mean, self.multiple, "At that mean it would always cut, and nothing could make up for that")
         if self.tail is not None:
             _number("tail", self.tail, 2, "Lengths have a finite mean only above 2")
             if math.isinf(self.tail) or math.isinf(self.mean):
@@ -82,9 +86,11 @@ class Randomized(Stretches):
 
     def rate(self, distance: int) -> float:
         """c, the probability of a cut `distance` ≥ 1 steps after the last one."""
-        if self.tail is None:
-            return 1 / self.mean
-        return (self.tail - 1) / ((self.tail - 2) * self.mean + distance)
+        blocks, beside = divmod(distance, self.multiple)
+        if beside:
+            return 0.0
+        mean = self.mean / self.multiple
+        return 1 / mean if self.tail is None else (self.tail - 1) / ((self.tail - 2) * mean + blocks)
 
     def weight(self, steps: int) -> float:
         """The weight Π 1/(1 − c(d)) of the credit that crosses a whole stretch of `steps` steps: the largest in it."""
@@ -132,15 +138,16 @@ class Randomized(Stretches):
 
     def finite(self, growth: float) -> bool:
         """True if the variance of the gradient is finite where products of Jacobians grow by `growth` per step."""
-        return growth < 1 if self.tail is not None else self.rate(1) < 1 - growth**2
+        return growth < 1 if self.tail is not None else self.rate(self.multiple) < 1 - growth ** (2 * self.multiple)
 
     def _too_wild(self, growth: float) -> str:
         known = f"products of Jacobians change by ρ = {growth:.3g} per step"
         if growth >= 1:
             return f"Randomized: {known}, so the variance of the gradient has no bound. Give a limit, or use Truncated"
+        bound = f"1 − ρ^{2 * self.multiple} = {1 - growth ** (2 * self.multiple):.3g}"
         return (
-            f"Randomized: {known}, and a constant rate of {self.rate(1):.3g} is not below 1 − ρ² = {1 - growth**2:.3g}, so the "
-            "variance of the gradient has no bound. Give a larger mean, or tail=4"
+            f"Randomized: {known}, and a constant rate of {self.rate(self.multiple):.3g} is not below {bound}, so the variance "
+            "of the gradient has no bound. Give a larger mean, or tail=4"
         )
 
 

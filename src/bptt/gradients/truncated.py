@@ -43,7 +43,7 @@ class Truncated(Stretches):
     exact: ClassVar[bool] = False
     unbiased: ClassVar[bool] = False
     random: ClassVar[bool] = False
-    omits: ClassVar[str] = "O(1/k) for k2 = k1 = k; O(βᵏ²⁻ᵏ¹⁺¹) for k2 > k1, where Jacobians shrink by β per step"
+    omits: ClassVar[str] = "what lies before the last k2 steps: O(1/k) for k2 = k1 = k, O(βᵏ²⁻ᵏ¹⁺¹) for k2 > k1"
     cost: ClassVar[str] = "k2/k1 forwards and backwards"
     memory: ClassVar[str] = "O(k2)"
     reference: ClassVar[str] = WILLIAMS_PENG_1990
