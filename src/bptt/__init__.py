@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bptt import gradients, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
-    from bptt.diagnostics import credit
+    from bptt.diagnostics import compare, credit, diagnose
     from bptt.errors import (
         BpttError,
         CheckpointError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         RunInUseError,
         ShapeError,
     )
-    from bptt.gradients import Adaptive, Full, PerOutput, Randomized, Telescoping, Truncated, citation
+    from bptt.gradients import Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, Unroll
     from bptt.training import Run, load
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
-    "diagnostics": "credit",
+    "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
-    "gradients": "Adaptive Full PerOutput Randomized Telescoping Truncated citation",
+    "gradients": "Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel Unroll",
     "training": "Run fit load",
@@ -55,6 +55,7 @@ __all__ = [
     "BpttError",
     "Carry",
     "CheckpointError",
+    "Checkpointed",
     "ContractError",
     "Corpus",
     "DivergedError",
@@ -78,7 +79,9 @@ __all__ = [
     "Vocabulary",
     "Window",
     "citation",
+    "compare",
     "credit",
+    "diagnose",
     "fit",
     "gradients",
     "load",

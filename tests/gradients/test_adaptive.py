@@ -11,6 +11,7 @@ import torch
 from tiny_nets import run, scalar
 
 from bptt import Adaptive, InputError, PerOutput, Truncated
+from bptt.gradients import adaptive
 from bptt.gradients.horizon import choose, decay_of, relative_bias, tails
 from bptt.gradients.probe import credits_of_last
 from bptt.testing.examples import exact, gradients, norm, problem
@@ -100,6 +101,20 @@ def test_it_is_truncated_with_overlap_for_the_k_that_it_has():
     wanted = run(Truncated(8, 15), setting.unroll, setting.window, setting.state)
     assert norm({n: found[n] - wanted[n] for n in wanted}) <= 1e-12 * norm(wanted)
     assert norm({n: found[n] - exact(problem("lstm"))[n] for n in found}) >= 1e-6 * norm(found)
+
+
+def test_a_probe_begins_with_the_state_before_its_first_step(monkeypatch):
+    setting, seen = problem("lstm", steps=60), []
+    measure = adaptive.credits_of_last
+    monkeypatch.setattr(adaptive, "credits_of_last", lambda *a: seen.append(a[1:]) or measure(*a))
+    run(Adaptive(bias=1e-6, limit=10, every=10), setting.unroll, setting.window, setting.state, 7)
+    assert len(seen) >= 3
+    states = setting.unroll.states(setting.window, setting.state)
+    for probe, state in seen:
+        starts = [t for t in range(60) if torch.equal(setting.window.inputs[:, t], probe.inputs[:, 0])]
+        assert len(starts) == 1 and torch.equal(probe.inputs, setting.window.inputs[:, starts[0] : starts[0] + probe.steps])
+        for leaf, whole in zip(state, states, strict=True):
+            torch.testing.assert_close(leaf, whole[:, starts[0]], rtol=1e-12, atol=1e-12)
 
 
 def test_a_window_shows_k_and_the_bias_expected():

@@ -189,6 +189,8 @@ def test_the_growth_rate_of_a_scaled_rotation_is_its_scale():
     window = dataclasses.replace(setting.window, reset=torch.zeros_like(setting.window.reset))
     assert growth_rate(unroll, window, unroll.initial_state(3), generator(0, 0)) == pytest.approx(0.83, rel=1e-12)
     assert norm(gradients(unroll)) == 0
+    window.reset[1, 11] = True  # this row says nothing of 29 steps
+    assert growth_rate(unroll, window, unroll.initial_state(3), generator(0, 0)) == pytest.approx(0.83, rel=1e-12)
 
 
 def warnings_of(strategy, w, steps=3000):

@@ -64,9 +64,9 @@ def test_a_draw_weighs_whole_blocks_of_lags():
         assert single.weights_of(drawn) == pytest.approx(weights)
     for drawn, weights in enumerate(([1, 1], [1, 1, 1.5], [1, 1, 1.5, 3, 3])):
         assert roulette.weights_of(drawn) == pytest.approx(weights)
-    map_ = credits(forced(roulette, 2), 7)
-    wanted = sum(w * torch.diag(torch.ones(7 - lag), -lag) for lag, w in enumerate([1, 1, 1.5, 3, 3]))
-    assert torch.allclose(map_, wanted.double(), atol=1e-15)
+    for strategy, drawn, weights in ((roulette, 2, [1, 1, 1.5, 3, 3]), (single, 0, [3, 3]), (single, 1, [0, 0, 3])):
+        wanted = sum(w * torch.diag(torch.ones(7 - lag), -lag) for lag, w in enumerate(weights))
+        assert torch.allclose(credits(forced(strategy, drawn), 7), wanted.double(), atol=1e-14)
 
 
 def test_each_window_has_its_own_draw_with_the_probabilities_assumed():

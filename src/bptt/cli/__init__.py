@@ -17,9 +17,11 @@ COMMANDS = {
     "evaluate": "Measure how well a run's model predicts a text",
     "generate": "Let a run's model write on",
     "score": "The probability of a sentence, token by token",
-    "explain": "Say what a gradient strategy is, and draw which losses reach which steps",
     "runs": "List the runs in a folder",
     "report": "Write the page on a run: curves, samples, settings",
+    "compare": "Compare gradient strategies on one model: bias, variance, time, memory, a race",
+    "diagnose": "Say how far back a run's gradients reach, and what its truncation leaves out",
+    "explain": "Say what a gradient strategy is, and draw which losses reach which steps",
     "doctor": "Say what this machine has, what is missing and what will be used",
 }
 HELP = """usage: bptt COMMAND …        bptt COMMAND --help        bptt --version

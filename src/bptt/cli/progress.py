@@ -143,6 +143,8 @@ class Story:
         kind, found = event["event"], []
         if kind in ("start", "resume"):
             found = [self.state.heading, *([f"going on after update {event['step']:,}"] if kind == "resume" else [])]
+        if kind == "notice" and "watcher" in event:  # the others have been said before the run began
+            found = [visible(f"update {event['step']:,}: {event['text']}.")]
         if kind == "valid" and self.waiting is not None:
             found, self.waiting = [epoch_line(self.state, self.waiting, event)], None
         elif kind in ("sample", "step", "end") and self.waiting is not None:

@@ -17,8 +17,9 @@ from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.cli.progress import display
 from bptt.cli.resume import go_on
-from bptt.config import SETTINGS, Config, Setting, places_of, read_yaml
+from bptt.config import SETTINGS, Config, Setting, format_strategy, places_of, read_yaml
 from bptt.data import Corpus
+from bptt.diagnostics import Watch
 from bptt.errors import BpttError, DivergedError, InputError, Interrupted
 from bptt.gradients import STRATEGIES
 from bptt.models import LanguageModel
@@ -61,6 +62,11 @@ def parser() -> Parser:
     run.add_argument("--print-config", action="store_true", help="print all settings as YAML, and do not train")
     run.add_argument(
         "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
+    )
+    run.add_argument(
+        "--watch",
+        action=argparse.BooleanOptionalAction,
+        help="look once at what truncation leaves out, and say so if it is much [where that costs below 1 %% of the run]",
     )
     run.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     run.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
@@ -106,7 +112,7 @@ def train(
 ) -> int:
     """`fit` with a display around it, and the report behind it, however it ends."""
     listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
-    settings = vars(config.train)
+    settings = {**vars(config.train), "watchers": watchers(args.watch, config, corpus)}
     try:
         with display(config.train, corpus, out, quiet=args.quiet or args.json) as shown:
             run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
@@ -117,6 +123,14 @@ def train(
         raise
     summary(run, report(out), args, opening(corpus))
     return 0
+
+
+def watchers(wanted: bool | None, config: Config, corpus: Corpus) -> list[Watch]:
+    """One look at what truncation leaves out; if nobody said, where it costs less than 1 % of the run."""
+    s, tokens = config.train, len(corpus.train)
+    windows = s.epochs * (tokens // (s.batch_size * s.steps))
+    watch = Watch(at=min(Watch.at, windows // 2), spell=format_strategy)
+    return [watch] if (s.epochs * tokens > 100 * watch.cost if wanted is None else wanted) else []
 
 
 def emit_event(event: Event) -> None:

@@ -1,6 +1,7 @@
 """Ways to carry a gradient through time, one strategy per file; they see an `Unroll` and windows, and nothing else."""
 
 from bptt.gradients.adaptive import Adaptive
+from bptt.gradients.checkpointed import Checkpointed
 from bptt.gradients.full import Full
 from bptt.gradients.lags import Lags
 from bptt.gradients.per_output import PerOutput
@@ -10,12 +11,13 @@ from bptt.gradients.stretches import Stretches
 from bptt.gradients.telescoping import Telescoping
 from bptt.gradients.truncated import Truncated
 
-OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive)
+OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive, Checkpointed)
 STRATEGIES = {strategy.__name__.lower(): strategy for strategy in OURS}
 
 __all__ = [
     "STRATEGIES",
     "Adaptive",
+    "Checkpointed",
     "Full",
     "Lags",
     "PerOutput",

@@ -3,8 +3,8 @@
 Knows the files of a run directory; must not know models, training or the command line.
 """
 
-from bptt.report.page import write_report
+from bptt.report.page import write_comparison, write_report
 from bptt.report.run import Run, read_run
 from bptt.report.sections import SECTIONS, Section
 
-__all__ = ["SECTIONS", "Run", "Section", "read_run", "write_report"]
+__all__ = ["SECTIONS", "Run", "Section", "read_run", "write_comparison", "write_report"]

@@ -38,7 +38,7 @@ class Axis:
             for digits in ((1,), (1, 3), (1, 2, 5)):
                 powers = range(_exponent(self.lo), _exponent(self.hi) + 1)
                 found = [tick for power in powers for digit in digits if self.holds(tick := digit * 10.0**power)]
-                if len(found) >= 4:
+                if len(found) >= (3 if len(digits) == 3 else 4):
                     return found[:: math.ceil(len(found) / 7)]
         step = _round_step((self.hi - self.lo) / 6)
         first, last = math.ceil(self.lo / step - 1e-9), math.floor(self.hi / step + 1e-9)
@@ -51,7 +51,10 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One curve. `kind` picks its look: "raw" (faint, cut at the frame), "main", or "valid" (with a dot at each point)."""
+    """One curve. `kind` picks its look: "raw" (faint, cut at the frame), "main", "valid", or "s0" … "s11", one of several.
+
+    All but raw and main have a dot at each point.
+    """
 
     name: str
     points: Sequence[Point]
@@ -60,7 +63,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """One plot: curves over the step.
+    """One plot: curves over the step, or over what `over` names.
 
     level  a dashed horizontal line with its label, for instance a threshold
     mark   a point (x, y) that matters, with its label
@@ -76,6 +79,7 @@ class Chart:
     level: tuple[float, str] | None = None
     mark: tuple[float, float, str] | None = None
     tone: str = "train"
+    over: str = "step"
 
     def view(self) -> dict[str, Any]:
         """Everything that `chart.html` prints, or a view with `empty` set when no point can be drawn."""
@@ -89,13 +93,18 @@ class Chart:
             "about": self.about,
             "empty": False,
             "tone": self.tone,
+            "over": self.over,
             "legend": [line for line in lines if len(lines) > 1],
             "paths": [{"kind": line.kind, "line": path(line.points, x, y), "dots": dots(line, x, y)} for line in lines],
-            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t)],
+            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
             "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
             "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
-            "data": {"hi": x.hi, "lines": [_readout(line) for line in lines if line.kind != "raw"]},
+            "data": {
+                "hi": x.hi,
+                "at": "step #" if self.over == "step" else f"# {self.over}",
+                "lines": [_readout(line) for line in lines if line.kind != "raw"],
+            },
         }
 
     def _drawable(self, points: Sequence[Point]) -> list[Point]:
@@ -123,7 +132,7 @@ def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
 
 def dots(line: Line, x: Axis, y: Axis) -> str:
     """A dot at each point where points are few, as zero-length strokes (circles would be stretched with the plot)."""
-    if len(line.points) > {"raw": 0, "main": 3, "valid": 60}[line.kind]:
+    if len(line.points) > {"raw": 0, "main": 3}.get(line.kind, 60):
         return ""
     return "".join(f"M{_place(at, value, x, y)}h0" for at, value in line.points if value is not None)
 

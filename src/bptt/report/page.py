@@ -1,4 +1,6 @@
-"""Puts a run on one page: `write_report`. Knows the run directory and the sections; must not know models or training.
+"""Puts a run, or a comparison without one, on a page: `write_report`, `write_comparison`.
+
+Knows the run directory and the sections; must not know models or training.
 
 The page needs nothing but itself: no script, style, font or picture from elsewhere, and its policy forbids any.
 """
@@ -14,13 +16,16 @@ from typing import Any
 
 from bptt.errors import InputError
 from bptt.files import write_durably
+from bptt.report.comparison import title as comparison_title
 from bptt.report.facts import Facts, facts_of
-from bptt.report.run import Run, flatten, read_run
-from bptt.report.sections import SECTIONS, Section, render, templates, vocabulary_size
+from bptt.report.run import Record, Run, flatten, read_run
+from bptt.report.sections import SECTIONS, Section, compared, render, templates, vocabulary_size
 from bptt.report.words import compact, duration, number, percent, significant
 
+Sections = Sequence[Callable[[Run], Section | None]]
 
-def write_report(run_dir: Path | str, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> Path:
+
+def write_report(run_dir: Path | str, sections: Sections = SECTIONS) -> Path:
     """Write `report.html` into a run directory: one self-contained page on a run, finished or not.
 
     run_dir   the directory of a run; missing or damaged files become notes on the page
@@ -31,35 +36,50 @@ def write_report(run_dir: Path | str, sections: Sequence[Callable[[Run], Section
 
     Example: `write_report("runs/book")`.
     """
-    run = read_run(run_dir)
-    target = Path(run_dir) / "report.html"
+    return _write(Path(run_dir) / "report.html", page(read_run(run_dir), sections))
+
+
+def write_comparison(path: Path | str, found: Record) -> Path:
+    """Write a page on a comparison of gradient strategies that belongs to no run.
+
+    path   of the page
+    found  what `bptt.compare(…).to_json()` gave
+
+    Returns the path. Raises InputError if it cannot be written.
+
+    Example: `write_comparison("compare.html", bptt.compare(model, corpus, strategies).to_json())`.
+    """
+    return _write(Path(path), render("compared.html", title=comparison_title(found), **shell([compared(found)])))
+
+
+def _write(target: Path, html: str) -> Path:
     try:
-        write_durably(target, page(run, sections).encode("utf-8", "replace"))
+        write_durably(target, html.encode("utf-8", "replace"))
     except OSError as error:
         given = f"{target}: {error.strerror}"
         raise InputError("The report cannot be written", given, "Free space or change permissions") from error
     return target
 
 
-def page(run: Run, sections: Sequence[Callable[[Run], Section]] = SECTIONS) -> str:
+def page(run: Run, sections: Sections = SECTIONS) -> str:
     """The HTML of the page."""
+    facts = facts_of(run)
+    parts = [part for section in sections if (part := section(run)) is not None]
+    return render("page.html", run=run, facts=facts, story=story(run, facts), tiles=tiles(run, facts), **shell(parts))
+
+
+def shell(parts: Sequence[Section]) -> dict[str, Any]:
+    """What every page needs around its own: sections, style, script and the hash that allows it, the time."""
     from markupsafe import Markup
 
-    facts = facts_of(run)
     script = _file("page.js")
-    parts = [section(run) for section in sections]
-    return render(
-        "page.html",
-        run=run,
-        facts=facts,
-        story=story(run, facts),
-        tiles=tiles(run, facts),
-        sections=[(part, Markup(part.html)) for part in parts],
-        style=Markup(_file("page.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
+    return {
+        "sections": [(part, Markup(part.html)) for part in parts],
+        "style": Markup(_file("page.css")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
 
 
 def story(run: Run, facts: Facts) -> str:

@@ -26,6 +26,8 @@ class Run:
     config: Record = dataclasses.field(default_factory=dict)
     environment: Record = dataclasses.field(default_factory=dict)
     corpus: Record = dataclasses.field(default_factory=dict)
+    comparison: Record = dataclasses.field(default_factory=dict)
+    diagnosis: Record = dataclasses.field(default_factory=dict)
     samples_text: str = ""
     start: Record = dataclasses.field(default_factory=dict)
     end: Record | None = None
@@ -57,6 +59,10 @@ def read_run(run_dir: Path | str) -> Run:
     run.config = _mapping(run, folder / "config.yaml", _yaml)
     run.environment = _mapping(run, folder / "env.json", json.loads)
     run.corpus = _mapping(run, folder / "corpus.json", json.loads)
+    if (folder / "compare.json").is_file():
+        run.comparison = _mapping(run, folder / "compare.json", json.loads)
+    if (folder / "diagnose.json").is_file():
+        run.diagnosis = _mapping(run, folder / "diagnose.json", json.loads)
     run.samples_text = _text(folder / "samples.txt") or ""
     _read_metrics(run, folder / "metrics.jsonl")
     return run

@@ -1,7 +1,8 @@
 """The parts of the page, in order: each a small function from a run to a section.
 
 To add a part, write such a function and put it into `SECTIONS`, or pass your own list to `write_report`. A section shows what
-is there and says what is missing; it escapes through its template and never raises on a strange run.
+is there and says what is missing; one that nobody asked for is None. It escapes through its template and never raises on a
+strange run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from bptt.report import comparison as strategies
+from bptt.report import diagnosis as through_time
 from bptt.report.charts import charts
 from bptt.report.facts import facts_of, nats_of, perplexity
 from bptt.report.run import Record, Run, flatten
@@ -77,6 +80,23 @@ def samples(run: Run) -> Section:
     return Section("Samples", render("samples.html", cards=shown, left_out=len(cards) - len(shown), log=log))
 
 
+def comparison(run: Run) -> Section | None:
+    """Gradient strategies side by side; None where nobody compared any."""
+    return compared(run.comparison) if run.comparison else None
+
+
+def diagnosis(run: Run) -> Section | None:
+    """How far back gradients reach; None where nobody asked."""
+    if not run.diagnosis:
+        return None
+    return Section("Gradient through time", render("diagnosis.html", **through_time.view(run.diagnosis)))
+
+
+def compared(found: Record) -> Section:
+    """A comparison, as compare.json has it."""
+    return Section("Comparison", render("comparison.html", **strategies.view(found)))
+
+
 def data(run: Run) -> Section:
     """The facts of the text and the most frequent tokens."""
     head = vocabulary_head(run.corpus)
@@ -106,7 +126,16 @@ def glossary(run: Run) -> Section:
     return Section("How to read this page", render("glossary.html", facts=facts_of(run), vocabulary=vocabulary))
 
 
-SECTIONS: tuple[Callable[[Run], Section], ...] = (curves, samples, data, glossary, configuration, environment)
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    curves,
+    samples,
+    diagnosis,
+    comparison,
+    data,
+    glossary,
+    configuration,
+    environment,
+)
 
 
 def spread(items: list[Any], limit: int) -> list[Any]:

@@ -1,6 +1,6 @@
 """A run directory: what is in it, who may write into it, and what may be replaced.
 
-    config.yaml env.json corpus.json metrics.jsonl checkpoints/ samples.txt report.html
+    config.yaml env.json corpus.json metrics.jsonl checkpoints/ samples.txt report.html compare.json diagnose.json
 
 Knows names and files; must not know what training does. Nothing is overwritten unasked, and nothing foreign ever.
 """
@@ -18,7 +18,10 @@ from bptt.errors import CheckpointError, InputError
 from bptt.files import to_json, write_durably
 
 TOKENS = "tokens.bin"
-OURS = ("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html", TOKENS, f"{TOKENS}.json")
+OURS = (
+    *("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html", TOKENS, f"{TOKENS}.json"),
+    *("compare.json", "diagnose.json"),
+)
 FOLDERS = ("checkpoints", "tensorboard")
 
 

@@ -20,6 +20,7 @@ from bptt.training.run import Run
 from bptt.training.session import Session
 from bptt.training.settings import TrainSettings
 from bptt.training.signals import Interrupts
+from bptt.training.watchers import Watcher
 
 
 def fit(
@@ -31,6 +32,7 @@ def fit(
     overwrite: bool = False,
     config: Mapping[str, Any] | None = None,
     listeners: Iterable[Listener] = (),
+    watchers: Iterable[Watcher] = (),
     **settings: Any,
 ) -> Run:
     """Train `model` on `corpus`.
@@ -43,6 +45,8 @@ def fit(
         overwrite  replace a run that is already in `out`
         config     what config.yaml shall say; None: the settings
         listeners  functions that are called with every event (see `bptt.training.listeners`)
+        watchers   called once each before a window of the run, to look and not to touch; what they say becomes a notice (see
+                   `bptt.training.watchers`, and `bptt.diagnostics.Watch`)
         settings   the fields of `TrainSettings` by name: gradient, epochs, batch_size, steps, lr, clip, seed …
 
     From its start to its end a run in `out` can be resumed, whatever ended the process; a resumed run equals an uninterrupted
@@ -70,7 +74,7 @@ def fit(
                 raise InputError("A run is either resumed or replaced", "resume=True, overwrite=True", "Choose one")
             stack.enter_context(hold(directory, resume=resume, overwrite=overwrite))
         interrupts = stack.enter_context(Interrupts())
-        session = Session(model, corpus, chosen, directory, interrupts, list(listeners))
+        session = Session(model, corpus, chosen, directory, interrupts, list(listeners), list(watchers))
         stack.callback(session.close)
         if resume:
             session.resume()

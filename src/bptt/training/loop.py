@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -75,6 +75,7 @@ class Training:
         self.step = self.tokens = self.epochs = 0
         self.spent_until = 0.0
         self.tally = Tally()
+        self.look: Callable[[Window], None] | None = None  # called before each window, when all before it is spent
 
     def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
         """Every estimate of (the rest of) the current epoch, spent if it was ready."""
@@ -99,7 +100,10 @@ class Training:
 
     def _windows(self) -> Iterator[Window]:
         for window in self.stream:
-            yield window.to(self.device)
+            window = window.to(self.device)
+            if self.look is not None and not self.consumed:  # one that is begun was looked at before the run was resumed
+                self.look(window)
+            yield window
 
     def _advance(self, window: Window, consumed: int, estimate: Estimate) -> None:
         self.carry = estimate.carry

@@ -29,7 +29,8 @@ from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
 from bptt.training.signals import Interrupts
 from bptt.training.update import Spent
-from bptt.types import Estimate
+from bptt.training.watchers import Moment, Watcher, due
+from bptt.types import Estimate, Window
 
 MINUTES_BETWEEN_SAVES = 5.0
 
@@ -45,12 +46,14 @@ class Session:
         directory: RunDirectory | None,
         interrupts: Interrupts,
         listeners: list[Listener],
+        watchers: list[Watcher],
     ) -> None:
         self.model, self.corpus, self.settings, self.directory = model, corpus, settings, directory
-        self.interrupts, self.listeners = interrupts, listeners
+        self.interrupts, self.listeners, self.watchers = interrupts, listeners, watchers
         self.journals: dict[str, Journal] = {}
         self.tensorboard: TensorBoard | None = None
         self.training = prepare(model, corpus, settings)
+        self.training.look = self._look if watchers else None
         self.course = Course()
         self._saved_at = time.monotonic()
 
@@ -261,6 +264,17 @@ class Session:
     def _notices(self) -> None:
         for text in (*self.corpus.notes, *self.training.stream.notes):
             self.tell("notice", text=text)
+
+    def _look(self, window: Window) -> None:
+        """Show the window that comes to whom it is due, and tell what they say; their time is not training's."""
+        training = self.training
+        for watcher in self.watchers:
+            if due(watcher.at, training.stream):
+                self.course.tick()
+                said = watcher(Moment(training.unroll, training.strategy, window, training.carry, training.stream))
+                self.course.tick(training=False)
+                if said:
+                    self.tell("notice", text=said, watcher=type(watcher).__name__)
 
     def tell(self, kind: str, **facts: Any) -> None:
         """An event, to everyone who listens."""

@@ -16,11 +16,14 @@ function readout(plot) {
   }
 
   function show() {
-    const rows = data.lines.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
+    // Curves over something else than the step share no points, and may end before the others.
+    const apart = data.at !== "step #";
+    const reached = data.lines.filter((line) => !apart || at <= line.points.at(-1)[0] + 0.02 * data.hi);
+    const rows = reached.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
     if (!rows.length) return hide();
-    const step = rows[0].point[0], share = step / data.hi;
+    const step = apart ? at : rows[0].point[0], share = step / data.hi;
     const head = document.createElement("b");
-    head.textContent = "step " + Math.round(step).toLocaleString("en");
+    head.textContent = data.at.replace("#", (data.hi >= 100 || !apart ? Math.round(step) : Number(step.toFixed(1))).toLocaleString("en"));
     box.replaceChildren(head, ...rows.map(({ line, point }) => {
       const row = document.createElement("span");
       row.className = line.kind;

@@ -1,0 +1,203 @@
+"""`diagnose`: does a model's gradient reach back through time, what does truncating it cost, and what could be changed?
+
+Knows how the measurements of this room come together; must not know files, terminals or pages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bptt.diagnostics.comparison import Counter, spelled
+from bptt.diagnostics.estimator import Measured, Reference
+from bptt.diagnostics.excerpt import Data, excerpt, precise
+from bptt.diagnostics.findings import advice, gated, sentences, verdict
+from bptt.diagnostics.jacobians import Jacobians, along
+from bptt.diagnostics.lags import Lags, lags
+from bptt.diagnostics.lyapunov import exponents
+from bptt.diagnostics.probes import Probe
+from bptt.diagnostics.steps import floats, trained
+from bptt.errors import InputError
+from bptt.gradients import Truncated
+from bptt.gradients.settings import step_count
+from bptt.models import LanguageModel, Unroll
+from bptt.training.listeners import readable
+from bptt.training.seeds import random_state, set_random_state
+from bptt.types import Strategy
+
+STEPS, ROWS = 256, 4
+EXPONENTS = 16
+DRAWS = 16
+SHORTEST = 8  # the shortest plain stretch that is tried
+
+Spell = Callable[[Strategy], str]
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """How the gradient of a model travels back through time.
+
+    lags        its size by lag, and the error of keeping K terms of each loss
+    jacobians   spectral radii of D_t, singular values of products of them
+    exponents   [m] the leading Lyapunov exponents, the mean over the rows, falling
+    stretches   for each length k, the relative error of plain `Truncated(k)`
+    strategy    what the run uses, if it was named, and `own`, how its gradient lies to the exact one
+    setting     sizes of the measurement: steps, rows, window, state (floats per row), gated
+    spell       how strategies are written in its words
+    """
+
+    lags: Lags
+    jacobians: Jacobians
+    exponents: Tensor
+    stretches: Mapping[int, float]
+    strategy: Strategy | None
+    own: Measured | None
+    setting: Mapping[str, Any]
+    spell: Spell = spelled
+
+    @property
+    def k90(self) -> int:
+        """The least number of terms from which on the gradient stays within 10 % of the exact one."""
+        return self.lags.enough(0.1)
+
+    @property
+    def k99(self) -> int:
+        """Likewise for 1 %."""
+        return self.lags.enough(0.01)
+
+    @property
+    def growth(self) -> float:
+        """ρ = exp(λ_1), by which products of Jacobians grow per step."""
+        return math.exp(float(self.exponents[0]))
+
+    @property
+    def verdict(self) -> str:
+        """vanish, hold or explode."""
+        return verdict(self)
+
+    def words(self) -> list[str]:
+        """What was found, in sentences."""
+        return sentences(self)
+
+    def advice(self) -> list[str]:
+        """What could be changed."""
+        return advice(self)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.words(), *(f"· {line}" for line in self.advice())])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and words; None where there is no number."""
+        return readable(
+            {
+                "verdict": self.verdict,
+                "words": self.words(),
+                "advice": self.advice(),
+                "setting": dict(self.setting),
+                "k90": self.k90,
+                "k99": self.k99,
+                "growth": self.growth,
+                "sizes": self.lags.sizes.tolist(),
+                "pairs": self.lags.pairs.tolist(),
+                "seen": self.lags.seen,
+                "terms": self.lags.terms.tolist(),
+                "errors": self.lags.errors.tolist(),
+                "cosines": self.lags.cosines.tolist(),
+                "stretches": [list(pair) for pair in self.stretches.items()],
+                "strategy": self._own(),
+                "exponents": self.exponents.tolist(),
+                "radii": self.jacobians.radii.flatten().tolist(),
+                "spans": self.jacobians.spans.tolist(),
+                "singular": self.jacobians.mean_singular().tolist(),
+            }
+        )
+
+    def _own(self) -> dict[str, Any] | None:
+        if self.own is None or self.strategy is None:
+            return None
+        total = self.own.total
+        known = {"bias": total.bias, "resolved": total.resolved, "cosine": total.cosine, "variance": total.variance}
+        blocks = {block: found.bias for block, found in self.own.blocks.items()}
+        return {"name": self.spell(self.strategy), **known, "blocks": blocks, "info": self.own.info}
+
+
+def diagnose(
+    model: LanguageModel | Unroll,
+    data: Data,
+    *,
+    strategy: Strategy | None = None,
+    window: int | None = None,
+    steps: int = STEPS,
+    rows: int = ROWS,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Measure how far back the gradient of a model reaches, and what cutting it off costs.
+
+    ‖∂l_t/∂h_{t−k}‖ by lag k;  ‖g − g_K‖/‖g‖, g_K the gradient that keeps K terms of each loss (lags 0 … K − 1);
+    λ_i, the rates at which products of the Jacobians D_t = ∂h_t/∂h_{t−1} stretch
+
+    Arguments:
+        model     a `LanguageModel` or a `bptt.Unroll`; a copy of it in float64 is measured, nothing of it changes
+        data      a corpus (its validation part if it is long enough, else its training part), tokens, or windows [B, T, …] that
+                  continue each other
+        strategy  what the model is trained with: its gradient on these steps is held against the exact one
+        window    steps of the windows that the strategy is handed; None: all steps in one
+        steps     T, that are looked at; fewer if there are not so many. The state is warmed up before them
+        rows      B, likewise
+        progress  called with (done, in all)
+
+    What lies beyond T steps is not seen: K90 near T means that more may be needed. The errors are those of a gradient summed
+    over B·T losses, as an update uses it.
+
+    Returns a `Diagnosis`. Raises InputError for a model that looks ahead, that carries no state or that has nothing to learn,
+    and for a text too short to look back on.
+
+        found = bptt.diagnose(model, corpus, strategy=bptt.Truncated(16))
+        print(found, found.k90, found.lags.sizes)
+
+    Source: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
+    """
+    for name, value in (("steps", steps), ("rows", rows), ("window", window or 1)):
+        step_count(name, value)
+    if strategy is not None and (isinstance(strategy, type) or not isinstance(strategy, Strategy)):
+        raise InputError("This is no gradient strategy", repr(strategy), "Give for example bptt.Truncated(16)")
+    before = random_state()
+    try:
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what a strategy warns of is measured here
+            unroll = precise(model)
+            probe = excerpt(unroll, data, steps, rows)
+            return measure(unroll, probe, strategy, window or probe.window.steps, progress or (lambda done, total: None))
+    finally:
+        set_random_state(before)
+
+
+def measure(unroll: Unroll, probe: Probe, strategy: Strategy | None, window: int, progress: Progress) -> Diagnosis:
+    """All measurements on one probe."""
+    seen = probe.window
+    size = sum(leaf[0].numel() for leaf in floats(probe.state))
+    if not size:
+        raise InputError("The model carries no state from step to step", "no float leaf", "Give a recurrent model")
+    lengths = [k for k in (2**i for i in range(20)) if SHORTEST <= k < seen.steps]
+    draws = 0 if strategy is None else DRAWS if strategy.random else 1
+    count = Counter(progress, 2 * seen.steps + size + len(lengths) + draws)
+    if not trained(unroll) or not (reference := Reference(unroll, [probe], lambda: None)).norm:
+        raise InputError(
+            "There is no gradient to look at", "it is zero", "Give windows whose losses count, and parameters to train"
+        )
+    own = None if strategy is None else reference.measure(strategy, window, draws, 0, count)
+    stretches = {k: reference.measure(Truncated(k), seen.steps, 1, 0, count).total.bias for k in lengths}
+    by_lag = lags(unroll, seen, probe.state, progress=count)
+    states = unroll.states(seen, probe.state)
+    jacobians = along(unroll, seen, states, count)
+    rates = exponents(unroll, seen, states, EXPONENTS, count)
+    setting = {"steps": seen.steps, "rows": seen.batch_size, "window": window, "state": size, "gated": gated(unroll)}
+    known = rates[~rates.isnan().any(1)]
+    return Diagnosis(by_lag, jacobians, known.mean(0).cpu(), stretches, strategy, own, setting)

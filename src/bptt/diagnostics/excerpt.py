@@ -1,0 +1,97 @@
+"""From what a user has, a model and a text or windows, to what is measured on: a precise copy of the model, and a probe.
+
+Knows models, corpora and windows; must not know what is measured. Nothing that is handed in is changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from bptt import nest
+from bptt.data import Corpus, Tokens
+from bptt.diagnostics.probes import Probe, find_probes
+from bptt.errors import ContractError, InputError
+from bptt.models import LanguageModel, Unroll
+from bptt.types import Window
+
+Data = Corpus | Tokens | Window | Iterable[Window]
+
+
+def precise(model: LanguageModel | Unroll, dtype: torch.dtype = torch.float64) -> Unroll:
+    """A copy of the unrolled model in `dtype`, as it is in training; without dropout where that would draw another mask each
+    time it is run. InputError for a model that looks ahead."""
+    unroll = model.unroll() if isinstance(model, LanguageModel) else model
+    if not isinstance(unroll, Unroll):
+        raise ContractError("This is no unrolled model", type(model).__name__, "Give a LanguageModel or a bptt.Unroll")
+    if not unroll.causal:
+        raise InputError("A model that looks ahead has no gradient by lag", "a bidirectional layer", "Use one direction")
+    own = copy.deepcopy(unroll).to(dtype).train()
+    own.per, own.autocast = 1.0, None
+    return own if own.repeatable else own.eval()
+
+
+def excerpt(unroll: Unroll, data: Data, steps: int, rows: int) -> Probe:
+    """A probe of `rows` rows and `steps` steps, fewer where there are not so many, with a state warmed up before it.
+
+    Arguments: unroll, from `precise`; data, a corpus (its validation part if that is long enough, else its training part),
+    tokens, or windows that continue each other, as a stream hands them out. A text gives the steps before the probe to warm up
+    the state, as many again; windows give what they have beyond `steps`, and at least a fifth.
+    """
+    if isinstance(data, Corpus):
+        data = part_of(data, steps)
+    if isinstance(data, Tokens):
+        return _of_tokens(unroll, data, steps, rows)
+    return _of_windows(unroll, [data] if isinstance(data, Window) else data, steps, rows)
+
+
+def part_of(corpus: Corpus, steps: int) -> Tokens:
+    """The validation part if it holds one row, else the training part."""
+    return corpus.valid if corpus.valid is not None and len(corpus.valid) > 2 * steps else corpus.train
+
+
+def _of_tokens(unroll: Unroll, tokens: Tokens, steps: int, rows: int) -> Probe:
+    targets = len(tokens) - 1
+    rows = max(1, min(rows, targets // (2 * steps)))
+    steps = min(steps, targets // rows // 2)
+    _require(steps)
+    return find_probes(unroll, tokens, batch_size=rows, steps=steps, count=1, seed=0)[0]
+
+
+def _of_windows(unroll: Unroll, windows: Iterable[Window], steps: int, rows: int) -> Probe:
+    taken: list[Window] = []
+    for window in windows:
+        window = window[:rows, :]
+        if taken and window.batch_size != taken[0].batch_size:
+            break
+        taken.append(window)
+        if sum(part.steps for part in taken) >= 2 * steps:
+            break
+    joined = _precise_window(unroll, Window.cat(*taken)) if taken else None
+    steps = 0 if joined is None else min(steps, joined.steps - joined.steps // 5)
+    _require(steps)
+    assert joined is not None
+    start = joined.steps - steps
+    with torch.no_grad():
+        state = unroll.initial_state(joined.batch_size)
+        state = unroll.segment(joined[:, :start], state)[1] if start else state
+    return Probe(joined[:, start:], nest.detach(state))
+
+
+def _precise_window(unroll: Unroll, window: Window) -> Window:
+    """Numbers in the type of the parameters, on their device."""
+    like = next(unroll.parameters())
+
+    def number(value: Tensor) -> Tensor:
+        return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)
+
+    return Window(*(number(getattr(window, field.name)) for field in dataclasses.fields(window)))
+
+
+def _require(steps: int) -> None:
+    if steps < 2:
+        raise InputError("There are too few steps to look back on", f"{steps}", "Give a longer text, or more windows")
