@@ -2,9 +2,9 @@
 
 Checks first that both give the same gradient on a short window, in float64. Then each strategy takes one window of T steps in
 a process of its own: "held" is the most bytes, at a time, of the states and of the tensors that autograd saved, without
-parameters and the window; "RSS" is what the process grew by, which also has the working memory, the gradients and
-autograd's own records, and depends on the luck of the allocator. Times are processor seconds of the window alone, with the
-measuring and the planning, and without the accounting, which is a run of its own; the ratio is the median over pairs.
+parameters and the window; "RSS" is what the process grew by, which also has the working memory, the gradients and autograd's
+own records, and depends on the allocator's luck. Times are processor seconds of the window alone, with the measuring and the
+planning, and without the accounting, which is a run of its own; the ratio is the median over pairs.
 
     python benchmarks/checkpointed.py [--steps 100000] [--hidden 256] [--budget 64MiB] [--cells gru rnn] [--threads 1]
 """

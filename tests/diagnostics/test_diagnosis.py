@@ -60,6 +60,12 @@ def test_the_verdict_on_networks_that_shrink_or_grow_by_a_known_factor(c, verdic
     assert found.words()[0].startswith(start) and str(found).startswith(start)
 
 
+def test_where_fewer_than_a_hundred_lags_are_seen_their_rate_decides():
+    found = diagnose(*rotating(0.9, steps=48), steps=24)
+    assert float(found.lags.sizes[found.lags.seen - 1] / found.lags.sizes[0]) > 0.05 and found.verdict == "vanish"
+    assert diagnose(*rotating(1.05, steps=48), steps=24).verdict == "explode"
+
+
 def test_what_is_left_in_words():
     found = diagnose(*rotating(0.9), steps=150, rows=2)
     assert "half is left after" in found.words()[0] and "1 % after 4" in found.words()[0]  # 0.9^44 < 0.01
@@ -94,6 +100,14 @@ def test_the_error_of_the_own_strategy_and_of_plain_stretches():
     assert f"Truncated(k1=5) is {100 * found.own.total.bias:.0f} % off the exact gradient of these 40 steps" in found.words()[1]
     wanted = "would be" if longest <= 0.1 else "not even Truncated(k1=32) is within 10 %"
     assert wanted in found.advice()[0]
+
+
+def test_the_overlap_that_is_advised_gives_every_loss_its_terms_and_keeps_the_bound():
+    unroll, window = rotating(0.8, steps=160)
+    found = diagnose(unroll, window, strategy=Truncated(2), steps=80)
+    k = found.k90
+    assert f"Truncated(k1={k}, k2={2 * k - 1}) gives every loss the {k} terms of K90" in found.advice()[1]
+    assert diagnose(unroll, window, strategy=Truncated(k, 2 * k - 1), steps=80).own.total.bias <= 0.1
 
 
 def test_the_window_of_an_exact_strategy_counts():
@@ -168,6 +182,21 @@ def test_nothing_of_the_user_changes(corpus):
     assert drawn[:2] == after[:2] and torch.equal(drawn[2], after[2])
     assert not model.readout.linear.bias.requires_grad and model.readout.linear.weight.dtype == torch.float32
     assert same(found, diagnose(model, corpus, strategy=Randomized(4), steps=40, rows=2))
+
+
+class Drawing(Rotation):
+    """A cell that draws from the global generator, to no effect."""
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().forward(x + 0 * torch.rand(1), h)
+
+
+def test_a_cell_that_draws_leaves_the_random_state_as_it_was():
+    _, window = rotating(0.9, steps=40)
+    unroll = Unroll(None, Drawing(0.9), None, lambda y, w: (y * w).sum(2))
+    before = torch.get_rng_state()
+    diagnose(unroll, window, steps=20)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_corpus_is_read_from_its_validation_part_if_that_is_long_enough(corpus):

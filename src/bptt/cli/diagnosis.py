@@ -102,5 +102,6 @@ def products(found: Diagnosis, width: int) -> list[str]:
 def lines(rows: Sequence[tuple[str, Sequence[str]]], width: int) -> list[str]:
     """Names to the left, figures below each other; the last columns are left out where there is no room."""
     names = max(len(name) for name, _ in rows)
-    room = max(1, (width - 2 - names) // COLUMN)
-    return [f"  {name:{names}}" + "".join(f"{cell:>{COLUMN}}" for cell in cells[:room]) for name, cells in rows]
+    column = max([COLUMN, *(1 + len(cell) for _, cells in rows for cell in cells)])
+    room = max(1, (width - 2 - names) // column)
+    return [f"  {name:{names}}" + "".join(f"{cell:>{column}}" for cell in cells[:room]) for name, cells in rows]

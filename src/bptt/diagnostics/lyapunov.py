@@ -44,7 +44,7 @@ def exponents(unroll: Unroll, window: Window, states: State, count: int, progres
         pulled = step.back(frame.mT.reshape(rows * count, 1, size)).view(rows, count, size).mT
         turned, stretch = torch.linalg.qr(pulled)
         live = ~window.reset[:, t]
-        frame = turned
+        frame = torch.where(live[:, None, None], turned, frame)
         total += torch.where(live[:, None], stretch.diagonal(dim1=1, dim2=2).abs().log(), 0.0)
         progress()
     steps = (~window.reset).sum(1, keepdim=True)

@@ -18,7 +18,7 @@ from bptt.gradients.schedules.revolve import Revolve
 BLOCKS, UNITS = 1000, 250
 # Steps that run in one call: enough to spread what a call costs in time, few enough to need little working memory; and so many
 # that what a call costs in bytes is at most a fiftieth of what its steps do.
-REACH, SHARE = 64, 50
+REACH, SHARE = 128, 50
 
 
 class Cost(NamedTuple):
