@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Also inside pip's own build environments: nothing is fetched that is not pinned.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all lint format recipes clean help
+.PHONY: demo test test-all lint format recipes bench clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -49,6 +49,9 @@ format: $(VENV)/installed-dev ## put the code in the project's style
 
 recipes: $(VENV)/installed ## every recipe, each into runs/NAME (long)
 	for recipe in recipes/*.yaml; do $(BIN)/bptt train --config $$recipe --out runs/$$(basename $$recipe .yaml) --overwrite || exit 1; done
+
+bench: $(VENV)/installed ## speed and memory, each checked for correctness first (long)
+	for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
 
 clean: ## forget the virtual environment and every cache; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

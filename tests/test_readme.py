@@ -13,6 +13,11 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 PYTHON = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
 COMMANDS = re.findall(r"^bptt .*?(?=\s{2,}#|$)", README.read_text(encoding="utf-8"), re.M)
+QUICKER = {
+    "compare": ["--probes", "1", "--draws", "3", "--probe-steps", "64", "--threads", "1"],
+    "diagnose": ["--steps", "32", "--threads", "1"],
+    "explain": ["--steps", "12"],
+}
 SMALLER = [("hidden_size=256", "hidden_size=8"), ("epochs=3", "epochs=1"), ("256", "16"), ("length=200", "length=20")]
 
 
@@ -38,6 +43,7 @@ def test_the_commands_run_in_their_order(here):
         arguments = shlex.split(command)[1:]
         if arguments[0] == "train" and "--resume" not in arguments:
             arguments += ["--hidden-size", "8", "--epochs", "1", "--threads", "1"]
+        arguments += QUICKER.get(arguments[0], [])
         done = subprocess.run([sys.executable, "-m", "bptt", *arguments], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr

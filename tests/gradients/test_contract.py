@@ -42,6 +42,7 @@ def test_every_strategy_keeps_the_contract(strategy):
     check_strategy(strategy)
 
 
+@pytest.mark.filterwarnings("ignore:Randomized")
 @pytest.mark.parametrize(
     "strategy",
     [
