@@ -133,12 +133,12 @@ def main() -> None:
         runs = [{name: apart(name, cell, args, False) for name in held} for _ in range(args.repeats)]
         for name in held:
             found = [run[name] for run in runs]
-            grown = [f"{pick(row['rss'] for row in found) / 2**20:.0f}" for pick in (min, max)]
-            seconds = statistics.median(row["seconds"] for row in found)
+            grown = "–".join(f"{pick(row['rss'] for row in found) / 2**20:.0f}" for pick in (min, max))
+            seconds = "–".join(f"{pick(row['seconds'] for row in found):.1f}" for pick in (min, max))
             ratio = statistics.median(run[name]["seconds"] / run["full"]["seconds"] for run in runs)
             print(
-                f"{cell:5} {name:27} held {held[name] / 2**20:6.1f} MiB   RSS +{'–'.join(grown):>9} MiB   "
-                f"forwards {found[0]['forwards']:.3f}   {seconds:5.1f} s   {ratio:.2f}x   gradient {found[0]['norm']:.6g}",
+                f"{cell:5} {name:27} held {held[name] / 2**20:6.1f} MiB   RSS +{grown:>9} MiB   "
+                f"forwards {found[0]['forwards']:.3f}   {seconds:>9} s   {ratio:.2f}x   gradient {found[0]['norm']:.6g}",
                 flush=True,
             )
 
