@@ -99,6 +99,10 @@ class Window:
         """The same steps with no loss that counts: context for later steps."""
         return dataclasses.replace(self, mask=torch.zeros_like(self.mask))
 
+    def tail(self, start: int) -> Window | None:
+        """The steps from `start` on as context for later ones, silent and a copy of their own; None if there are none."""
+        return Window.cat(self[:, start:]).silent() if start < self.steps else None
+
     def rows(self) -> Window:
         """B·T rows of one step each: row b·T + t is step t of row b."""
         return self._each(lambda value: value.flatten(0, 1).unsqueeze(1))

@@ -117,11 +117,23 @@ def test_a_probe_begins_with_the_state_before_its_first_step(monkeypatch):
             torch.testing.assert_close(leaf, whole[:, starts[0]], rtol=1e-12, atol=1e-12)
 
 
+def test_sparse_losses_are_waited_for():
+    unroll, window, state = scalar(0.9, 400, 0.0)
+    unroll.recurrent.cell.w.requires_grad_(False)
+    window.mask[:] = False
+    window.mask[:, 5::13] = True
+    strategy = Adaptive(bias=0.5, limit=100)
+    carry = strategy.start(unroll, 1)._replace(state=state)
+    for estimate in strategy.gradients(unroll, window, carry):
+        carry = estimate.carry
+    assert carry.memory["k"] == 7 and carry.memory["expected"] < 0.5
+
+
 def test_a_window_shows_k_and_the_bias_expected():
     setting = problem("gru")
     strategy = Adaptive(bias=0.3, limit=10)
     infos = [e.info for e in strategy.gradients(setting.unroll, setting.window, strategy.start(setting.unroll, 3)) if e.ready]
-    assert infos[0] == {"k": 8} and set(infos[-1]) == {"k", "bias", "decay"}
+    assert infos[0] == {"k": 8} and set(infos[-1]) == {"k", "bias", "decay", "capped"}
 
 
 @pytest.mark.parametrize(

@@ -320,6 +320,26 @@ def test_dropout_of_torch_meets_the_same_masks_again(strategy, seen):
     assert distance(other, wanted) >= 1e-3
 
 
+@pytest.mark.parametrize("strategy", [Checkpointed(slots=3), Checkpointed(every=3), Checkpointed(budget="40KiB")], ids=str)
+def test_dropout_of_torch_around_the_cell_meets_the_same_masks_again(strategy):
+    """Its masks are drawn for a whole call: the oracle makes the same calls, once, with everything kept."""
+    setting = problem("lstm")
+    unroll = Unroll(nn.Dropout(0.4), nn.LSTM(4, 5), nn.Linear(5, 6)).double()
+    torch.manual_seed(3)
+    plan = strategy._plan(unroll, setting.window, Point.first(setting.window, unroll.initial_state(3)))
+    state, losses = unroll.initial_state(3), []
+    for start in range(0, 29, plan.length):
+        for a in range(start, min(start + plan.length, 29), plan.reach):
+            loss, state = unroll.segment(setting.window[:, a : min(a + plan.reach, start + plan.length)], state)
+            losses.append(loss)
+    sum(losses).backward()
+    wanted = gradients(unroll)
+    unroll.zero_grad()
+    torch.manual_seed(3)
+    list(strategy.gradients(unroll, setting.window, strategy.start(unroll, 3)))
+    assert norm(wanted) >= 1e-8 and distance(gradients(unroll), wanted) <= 1e-12
+
+
 def test_on_a_cuda_device_its_generator_is_read_and_put_back_too(monkeypatch):
     device, held = torch.device("cuda", 1), {1: torch.tensor([7], dtype=torch.uint8)}
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: held[device.index].clone())

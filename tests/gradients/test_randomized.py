@@ -124,6 +124,23 @@ def test_the_draws_have_the_probabilities_that_the_weights_assume():
             assert abs(share - wanted) <= 4 * math.sqrt(wanted * (1 - wanted) / len(drawn)) + 1e-12
 
 
+@pytest.mark.parametrize("strategy", [*KINDS.values(), Randomized(mean=16, tail=6), Randomized(mean=300)], ids=str)
+def test_a_draw_inverts_the_product_of_the_rates(strategy):
+    for blocks in (1, 2, 3, 10, 40):
+        product = math.prod(1 - strategy.rate(d * strategy.multiple) for d in range(1, blocks + 1))
+        assert strategy.survival(blocks) == pytest.approx(product, rel=1e-11)
+    for at in range(200):
+        draw, blocks = generator(0, at).random(), strategy.length({"position": at}) / strategy.multiple
+        assert strategy.survival(blocks) <= draw and (blocks == 1 or strategy.survival(blocks - 1) > draw)
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e6, 1e9])
+def test_a_long_stretch_is_drawn_at_once(mean):
+    lengths = [Randomized(mean=mean, tail=tail).length({"position": 0}) for tail in (None, 4)]
+    assert all(length > mean / 1e4 for length in lengths)
+    assert Randomized(mean=mean, limit=7).length({"position": 0}) == 7
+
+
 @pytest.mark.parametrize(("mean", "tail"), [(16, 4), (16, 6), (2.5, 4), (16, None)])
 def test_the_mean_length_is_the_one_asked_for(mean, tail):
     # E length = Σ_l P(length > l), the survival function being the product of 1 − c(d).
@@ -193,6 +210,42 @@ def test_the_growth_rate_of_a_scaled_rotation_is_its_scale():
     assert growth_rate(unroll, window, unroll.initial_state(3), generator(0, 0)) == pytest.approx(0.83, rel=1e-12)
 
 
+@pytest.mark.parametrize("top", [0.99, 1.02])
+def test_the_growth_rate_finds_one_direction_among_many(top):
+    """A random vector has an eighth of its length in the leading direction of 64: one pull through 8 steps would say 0.7."""
+    turned, _ = torch.linalg.qr(torch.randn(64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    layer = layers.RNN(4, 64, nonlinearity="identity").double()
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(turned @ torch.diag(torch.tensor([top] + [0.5] * 63, dtype=torch.float64)) @ turned.t())
+    unroll = Unroll(None, layer, nn.Linear(64, 6)).double()
+    window = problem("rnn").window
+    window = dataclasses.replace(window, reset=torch.zeros_like(window.reset))[:, :8]
+    assert growth_rate(unroll, window, unroll.initial_state(3), generator(0, 0)) == pytest.approx(top, rel=1e-3)
+
+
+class Deaf(nn.Module):
+    """A cell whose state does not depend on the state before."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 5)
+
+    def initial_state(self, batch_size):
+        return torch.zeros(batch_size, 5, dtype=self.inner.weight.dtype)
+
+    def forward(self, x, h):
+        return torch.tanh(self.inner(x)), torch.tanh(self.inner(x))
+
+
+def test_a_cell_that_does_not_listen_to_its_state_grows_nothing():
+    setting = problem(Deaf())
+    window = dataclasses.replace(setting.window, reset=torch.zeros_like(setting.window.reset))
+    assert growth_rate(setting.unroll, window, setting.state, generator(0, 0)) < 1e-6
+    wanted = exact(setting)
+    assert norm(wanted) >= 1e-8
+    assert distance(run(Randomized(mean=16), setting.unroll, setting.window, setting.state), wanted) <= 1e-12
+
+
 def warnings_of(strategy, w, steps=3000):
     unroll, window, state = scalar(w, steps, 0.3)
     with warnings.catch_warnings(record=True) as caught:
@@ -219,6 +272,7 @@ def test_an_infinite_variance_is_said_once_with_its_figures():
         ({"mean": 1}, "mean"),
         ({"mean": float("nan")}, "mean"),
         ({"mean": "4"}, "mean"),
+        ({"mean": 1e300}, "mean"),
         ({"mean": 4, "tail": 2}, "tail"),
         ({"mean": math.inf, "tail": 4}, "tail"),
         ({"mean": 4, "multiple": 4}, "mean"),

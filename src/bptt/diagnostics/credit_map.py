@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bptt.diagnostics.estimator import redrawn
 from bptt.diagnostics.shades import shaded
 from bptt.errors import InputError
 from bptt.gradients.settings import step_count
@@ -166,7 +167,7 @@ def credit(
     mean, squares = torch.zeros(2, T, T, dtype=torch.float64)
     by_draw, largest = [], -math.inf
     for number in range(count):
-        weights = _one_draw(_redrawn(strategy, number), T, window)
+        weights = _one_draw(redrawn(strategy, getattr(strategy, "seed", 0) + number), T, window)
         by_draw.append(weights.nanmean(0))
         largest = max(largest, float(weights[~weights.isnan()].max()))
         # Welford's update: the difference of two sums would leave rounding where every draw is the same.
@@ -178,11 +179,6 @@ def credit(
     unknown = math.nan if strategy.random and count == 1 else 0.0
     error = (squares / max(count - 1, 1) / count).sqrt() + unknown
     return CreditMap(repr(strategy), mean, error, torch.stack(by_draw), largest, window if strategy.per_window else None)
-
-
-def _redrawn(strategy: Any, number: int) -> Any:
-    """The strategy with the seed of its n-th draw."""
-    return dataclasses.replace(strategy, seed=strategy.seed + number) if strategy.random else strategy
 
 
 def _measurable(strategy: Strategy, steps: int) -> None:

@@ -126,6 +126,7 @@ class Measured:
     weight          the largest weight that a credit got
     info            means over the estimates of the other facts that the strategy tells
     notes           what it warned of, and what it was still learning
+    learning        True if it was: then it is not the strategy that a run has come to
     """
 
     total: Accuracy
@@ -134,6 +135,7 @@ class Measured:
     weight: float | None
     info: dict[str, float]
     notes: tuple[str, ...]
+    learning: bool
 
 
 class Reference:
@@ -176,9 +178,12 @@ class Reference:
         if total is None:
             raise DivergedError("The exact gradient is zero", "every parameter, every probe", "Nothing can be compared with it")
         blocks = {block: found for block, of_block in by_block.items() if (found := accuracy(of_block)) is not None}
-        notes = dict.fromkeys([*(str(warning.message) for warning in warned[:1]), *learning(strategy, told)])
+        learnt = learning(strategy, told)
+        notes = dict.fromkeys([*(str(warning.message) for warning in warned[:1]), *learnt])
         data_variance = self._data_variance(means, [spread(gram[1:, 1:]) / count for gram in grams])
-        return Measured(total, blocks, data_variance, largest_weight(strategy, told), averages(told), tuple(notes))
+        return Measured(
+            total, blocks, data_variance, largest_weight(strategy, told), averages(told), tuple(notes), bool(learnt)
+        )
 
     @property
     def data_variance(self) -> float:

@@ -27,7 +27,9 @@ EXACT = 1e-9  # relative errors below it are rounding
 def verdict(found: Diagnosis) -> str:
     """vanish: at most 1 % of what reaches one step back reaches 100 steps back; explode: at least ten times as much; hold."""
     lag = reach(found)
-    left = remaining(found, lag) ** (FAR / lag)
+    if lag == 1:
+        return "hold"  # one lag has no rate
+    left = remaining(found, lag) ** ((FAR - 1) / (lag - 1))
     return "explode" if left >= GROWN else "vanish" if left <= LOST else "hold"
 
 
@@ -163,10 +165,15 @@ def shortest(found: Diagnosis, error: float) -> int | None:
 def _against_vanishing(found: Diagnosis) -> list[str]:
     if found.verdict != "vanish":
         return []
-    line = f"More than {found.k99} terms bring nothing with these parameters."
-    if found.setting["gated"]:
-        return [f"{line} If the task needs a longer memory, train longer, or begin with gates that keep (a forget bias of 1)."]
-    return [f"{line} If the task needs a longer memory: an LSTM or GRU, or recurrent weights that begin orthogonal."]
+    remedy = (
+        "train longer, or begin with gates that keep (a forget bias of 1)."
+        if found.setting["gated"]
+        else "an LSTM or GRU, or recurrent weights that begin orthogonal."
+    )
+    longer = f"If the task needs a longer memory: {remedy}"
+    if found.k99 > found.setting["steps"] // 2:  # the least that it may be: nothing is known of more
+        return [longer]
+    return [f"More than {found.k99} terms bring nothing with these parameters. {longer}"]
 
 
 def _for_chance(found: Diagnosis) -> list[str]:

@@ -79,7 +79,7 @@ class Watch:
         if not reference.norm:
             return None
         own = reference.measure(moment.strategy, window, DRAWS if moment.strategy.random else 1, 0, lambda: None)
-        if own.notes or not own.total.resolved or not own.total.bias > self.threshold:
+        if own.learning or not own.total.resolved or not own.total.bias > self.threshold:
             return None
         terms = lags(unroll, probe.window, probe.state).enough(self.threshold)
         return self._notice(

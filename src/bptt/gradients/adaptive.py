@@ -78,13 +78,15 @@ class Adaptive(Stretches):
         return memory["k"] - 1
 
     def first(self) -> Memory:
-        """K, the bias and decay expected with it, where the next probe opens, the probe's steps and the state before them."""
-        return {"k": self.first_k, "expected": None, "decay": None, "look": 0, "probe": None, "before": None}
+        """K, what is known of it (bias and decay expected, whether it is only the largest allowed), and the probe."""
+        return {"k": self.first_k, "expected": None, "decay": None, "capped": False, "look": 0, "probe": None, "before": None}
 
     def info(self, stretch: Window, memory: Memory) -> dict[str, float]:
         """K from here on, and once it is estimated the bias that is expected with it."""
         facts = {"k": memory["k"]}
-        return facts if memory["expected"] is None else facts | {"bias": memory["expected"], "decay": memory["decay"]}
+        if memory["expected"] is None:
+            return facts
+        return facts | {"bias": memory["expected"], "decay": memory["decay"], "capped": float(memory["capped"])}
 
     def learn(self, unroll: Unroll, stretch: Window, carry: Carry) -> Memory:
         """Gather the steps of a probe, and estimate K once there are enough of them."""
@@ -94,8 +96,10 @@ class Adaptive(Stretches):
                 return memory
             memory |= {"before": carry.state, "probe": memory["past"]}
         memory["probe"] = Window.cat(memory["probe"], stretch)
-        if memory["probe"].steps < self.limit:
+        last = self._last_loss(unroll, memory["probe"])
+        if last < self.limit:
             return memory
+        memory["probe"] = memory["probe"][:, :last]
         return {**memory, **self._estimate(unroll, memory), "probe": None, "before": None, "look": self._next(position)}
 
     def _estimate(self, unroll: Unroll, memory: Memory) -> Memory:
@@ -104,7 +108,12 @@ class Adaptive(Stretches):
         if not math.isfinite(float(credits.sum())) or float(credits.sum()) == 0:
             return {}
         found = choose(credits[: self.limit].numpy(), norms[: self.limit].numpy(), self.bias)
-        return {"k": found.k, "expected": found.bias, "decay": found.decay}
+        return {"k": found.k, "expected": found.bias, "decay": found.decay, "capped": found.capped}
+
+    def _last_loss(self, unroll: Unroll, probe: Window) -> int:
+        """How many steps the probe has up to its last loss on any process; beyond it no gradient could be seen."""
+        counts = unroll.agree(probe.mask.any(0).double()).nonzero()
+        return int(counts[-1]) + 1 if len(counts) else 0
 
     def _next(self, position: int) -> int:
         every = self.every or 100 * self.limit

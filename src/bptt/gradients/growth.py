@@ -9,31 +9,48 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bptt import nest
 from bptt.types import State, Unroll, Window
 
+PULLS = 8  # how often a vector is sent through the product; the first half is there to turn it
+
 
 def growth_rate(unroll: Unroll, window: Window, state: State, draws: np.random.Generator) -> float | None:
-    """ρ ≈ ‖vᵀ D_T … D_1‖^(1/T), v a random unit vector: the growth per step that T steps show, averaged (log) over rows.
+    """ρ ≈ ϱ(D_T … D_1)^(1/T), ϱ the spectral radius: the growth per step of products of Jacobians, were these steps repeated.
 
-    Rows that reset on the way are left out. None if no row is left, or if the state has nothing that carries a gradient.
-    Adds nothing to `.grad`.
+    By power iteration: a random vector is pulled through the product again and again, and what it gains once it has turned is
+    averaged (log) over pulls and rows. One pull would be far too low, as a random vector has little in the leading direction.
+
+    Rows that reset on the way are left out. None if no row is left or the state carries no gradient. Adds nothing to `.grad`.
     """
     start = nest.as_leaves(state)
     _, end = unroll.segment(window, start)
-    sources = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
-    ends = [leaf for leaf in nest.leaves(end) if nest.is_float(leaf) and leaf.requires_grad]
+    pairs = [pair for pair in zip(nest.leaves(start), nest.leaves(end), strict=True) if nest.is_float(pair[0])]
+    sources, ends = [source for source, _ in pairs], [end for _, end in pairs]
     alive = ~window.reset.any(1)
-    if not sources or not ends or not alive.any():
+    if not alive.any() or not any(leaf.requires_grad for leaf in ends):
         return None
-    random = [torch.from_numpy(draws.standard_normal(leaf.shape)).to(leaf) for leaf in ends]
-    pulled = torch.autograd.grad(ends, sources, random, allow_unused=True)
-    before, after = _norms(random)[alive], _norms([leaf for leaf in pulled if leaf is not None])[alive]
-    logs = (after.double() / before.double()).log() / window.steps
-    return math.exp(float(logs.mean()))
+    vector = [torch.from_numpy(draws.standard_normal(leaf.shape)).to(leaf) for leaf in ends]
+    gains = []
+    for _ in range(PULLS):
+        vector, gain = _pulled(ends, sources, vector)
+        gains.append(gain[alive].double().log())
+    return math.exp(float(torch.stack(gains[PULLS // 2 :]).mean()) / window.steps)
 
 
-def _norms(leaves: list[torch.Tensor]) -> torch.Tensor:
-    """The norm of each row [B] over all leaves."""
-    return torch.cat([leaf.flatten(1) for leaf in leaves], 1).norm(dim=1)
+def _pulled(ends: list[Tensor], sources: list[Tensor], vector: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """What flows back from the ends to the sources for a vector of unit norm in each row, and the norm [B] it has then."""
+    norms = _norms(vector)
+    unit = [leaf / nest.align(norms, leaf) for leaf in vector]
+    live = [(end, pull) for end, pull in zip(ends, unit, strict=True) if end.requires_grad]
+    found = torch.autograd.grad([e for e, _ in live], sources, [p for _, p in live], retain_graph=True, allow_unused=True)
+    pulled = [torch.zeros_like(source) if leaf is None else leaf for leaf, source in zip(found, sources, strict=True)]
+    return pulled, _norms(pulled)
+
+
+def _norms(leaves: list[Tensor]) -> Tensor:
+    """The norm of each row [B] over all leaves, kept above 0: where nothing flows, the growth is next to nothing."""
+    norms = torch.cat([leaf.flatten(1) for leaf in leaves], 1).norm(dim=1)
+    return norms.clamp_min(torch.finfo(norms.dtype).tiny)

@@ -62,9 +62,11 @@ class Lags(abc.ABC):
         drop = max(0, run.steps - self.k)
         before = unroll.states(run, nest.detach(carry.state))
         loss = _add(unroll, run, before, weights)
-        state, past = nest.map(lambda leaf: leaf[:, drop], before) if drop < run.steps else _after(unroll, run, before), None
-        if drop < run.steps:
-            past = run[:, drop:].silent()
+        past, state = run.tail(drop), None
+        if past is None:
+            state = _after(unroll, run, before)
+        else:  # a copy: a view would keep the states of all steps
+            state = nest.map(lambda leaf: leaf[:, drop].clone(), before)
         after = Carry(state, dict(memory, position=memory["position"] + window.steps, past=past))
         yield Estimate(loss, window.count, after, window.steps, info=self.info(weights))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-import itertools
 import math
 import warnings
 from typing import ClassVar
@@ -20,7 +20,8 @@ from bptt.types import Carry, Unroll, Window
 
 LOOKED_AT = 8  # the least steps whose Jacobians say something of their growth
 FIRST_LOOK = 1024  # looks at the growth are this many steps apart, then twice as many, and so on
-CHUNK = 64  # random numbers drawn at once
+MOST = 1e9  # the longest mean: beyond it the draws would lose their precision
+LONGEST = 53  # log₂ of the longest stretch that is told from one without end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Randomized(Stretches):
     def __post_init__(self) -> None:
         step_count("multiple", self.multiple)
         _number("mean", self.mean, self.multiple, "At that mean it would always cut, and nothing could make up for that")
+        if MOST < self.mean < math.inf:
+            raise InputError(f"mean is longer than {MOST:g} steps", f"mean={self.mean!r}", "To never cut, give mean=inf")
         if self.tail is not None:
             _number("tail", self.tail, 2, "Lengths have a finite mean only above 2")
             if math.isinf(self.tail) or math.isinf(self.mean):
@@ -100,12 +103,26 @@ class Randomized(Stretches):
         """A draw that depends on the seed and the position."""
         if math.isinf(self.mean):
             return self.limit or math.inf
-        draws = generator(self.seed, memory["position"])
-        for start in itertools.count(1, CHUNK):
-            for distance, draw in enumerate(draws.random(CHUNK), start):
-                if draw < self.rate(distance) or distance == self.limit:
-                    return distance
-        raise AssertionError("unreachable: a rate above zero cuts sooner or later")
+        draw = generator(self.seed, memory["position"]).random()
+        # The least number of blocks that is not survived: doubled until it is enough, then halved in on. A stretch may be long.
+        enough = next((2**n for n in range(LONGEST) if self.survival(2**n) <= draw), None)
+        if enough is None:
+            return self.limit or math.inf
+        blocks = bisect.bisect_left(range(enough), True, lo=enough // 2, key=lambda n: self.survival(n) <= draw)
+        return min(blocks * self.multiple, self.limit or math.inf)
+
+    def survival(self, blocks: int) -> float:
+        """The probability that a stretch goes on after `blocks` blocks (steps, unless `multiple` says otherwise).
+
+        Π_{d ≤ blocks} (1 − c(d)): (1 − c)^blocks, or with a tail, x = (a − 2)·mean, a quotient of gamma functions.
+        """
+        mean = self.mean / self.multiple
+        if self.tail is None:
+            return math.exp(blocks * math.log1p(-1 / mean))
+        x, a = (self.tail - 2) * mean, self.tail
+        return math.exp(
+            math.lgamma(x + blocks - a + 2) - math.lgamma(x - a + 2) + math.lgamma(x + 1) - math.lgamma(x + blocks + 1)
+        )
 
     def edges(self, run: Window) -> Tensor | None:
         """1/(1 − c(d)) on the d-th edge inside the stretch; nothing flows over the edge into it."""

@@ -110,12 +110,19 @@ class Replay:
         return point
 
     def calls(self, point: Point, blocks: int) -> Iterator[Window]:
-        """The steps of `blocks` blocks from `point`, as many at a time as run in one call."""
+        """The steps of `blocks` blocks from `point`, as many at a time as run in one call.
+
+        Where torch's own generator draws, no call crosses the start of a block: the second time it may begin there, and a call
+        on other steps would draw other masks.
+        """
         stop = min(point.step + blocks * self.plan.length, self.window.steps)
-        for step in range(point.step, stop, self.plan.reach):
-            steps = self.window[:, step : min(step + self.plan.reach, stop)]
-            self.forwards += steps.steps
-            yield steps
+        span = blocks * self.plan.length if self.unroll.repeatable else self.plan.length
+        for start in range(point.step, stop, max(span, 1)):
+            end = min(start + span, stop)
+            for step in range(start, end, self.plan.reach):
+                steps = self.window[:, step : min(step + self.plan.reach, end)]
+                self.forwards += steps.steps
+                yield steps
 
 
 def record(unroll: Unroll, steps: Window, point: Point) -> tuple[Piece, Point]:

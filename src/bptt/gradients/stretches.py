@@ -94,9 +94,8 @@ class Stretches(abc.ABC):
         run = Window.cat(memory["past"], stretch)
         drop = max(0, run.steps - self.overlap(memory))
         loss, state = _run(unroll, run, carry.state, self.edges(run), drop)
-        past = run[:, drop:].silent() if drop < run.steps else None
         position = memory["position"] + stretch.steps
-        return loss, Carry(state, dict(memory, position=position, open=None, past=past))
+        return loss, Carry(state, dict(memory, position=position, open=None, past=run.tail(drop)))
 
 
 def _run(unroll: Unroll, run: Window, state: State, edge: Tensor | None, drop: int) -> tuple[Tensor, State]:
