@@ -176,8 +176,8 @@ def saved_and_loaded(carry: Carry) -> Carry:
     from safetensors.torch import load, save
 
     tensors, skeleton = pack(carry)
-    kept = [tensor for tensor in pack(carry.memory)[0].values() if tensor.untyped_storage().nbytes() > tensor.nbytes]
-    _expect(not kept, "The strategy's memory holds a view of something larger", "all of it stays alive, and is saved: copy it")
+    kept = [tensor for tensor in tensors.values() if tensor.untyped_storage().nbytes() > tensor.nbytes]
+    _expect(not kept, "The carry holds a view of something larger", "all of it stays alive, and is saved: copy it")
     _expect(
         not any(t.requires_grad for t in tensors.values()), "The carry holds a live parameter", "a tensor that wants a gradient"
     )
