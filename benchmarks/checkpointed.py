@@ -2,9 +2,10 @@
 
 Checks first that both give the same gradient on a short window, in float64. Then each strategy takes one window of T steps in
 a process of its own: "held" is the most bytes, at a time, of the states and of the tensors that autograd saved, without
-parameters and the window; "RSS" is what the process grew by, which also has the working memory, the gradients and autograd's
-own records, and depends on the allocator's luck. Times are processor seconds of the window alone, with the measuring and the
-planning, and without the accounting, which is a run of its own; the ratio is the median over pairs.
+parameters and the window: what the budget is for. "tensors" is the most bytes of all tensors that were made, with the gradients
+and what a call needs for a moment, as `bptt compare` counts. "RSS" is what the process grew by, which also has autograd's own
+records and scratch space, and depends on the allocator's luck. Times are processor seconds of the window alone, with the
+measuring and the planning, and without the accounting, which is runs of their own; the ratio is the median over pairs.
 
     python benchmarks/checkpointed.py [--steps 100000] [--hidden 256] [--budget 64MiB] [--cells gru rnn] [--threads 1]
 """
@@ -12,7 +13,6 @@ planning, and without the accounting, which is a run of its own; the ratio is th
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import platform
 import resource
@@ -20,41 +20,16 @@ import statistics
 import subprocess
 import sys
 import time
-import weakref
-from typing import Any
 
 import torch
 
 import bptt
-from bptt import nest
 from bptt.config import parse_strategy
+from bptt.diagnostics.memory import peak_memory
 from bptt.testing.examples import distance, gradients, problem
+from bptt.testing.ledger import Ledger
 
 INPUTS, CLASSES = 32, 32
-
-
-class Ledger:
-    """Bytes of the storages that a backward holds and of the states, each from when it is seen until it is freed."""
-
-    def __init__(self, unroll: bptt.Unroll, window: bptt.Window) -> None:
-        self.live = self.peak = 0
-        given = [*unroll.parameters(), *(getattr(window, field.name) for field in dataclasses.fields(window))]
-        self.known: dict[int, Any] = {tensor.untyped_storage().data_ptr(): None for tensor in given}
-
-    def note(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count the storage of `tensor` from now on."""
-        storage = tensor.untyped_storage()
-        key, size = storage.data_ptr(), storage.nbytes()
-        if key not in self.known:
-            self.live += size
-            self.peak = max(self.peak, self.live)
-            self.known[key] = weakref.ref(storage, lambda _: self.forget(key, size))
-        return tensor.detach()
-
-    def forget(self, key: int, size: int) -> None:
-        """The storage is freed."""
-        del self.known[key]
-        self.live -= size
 
 
 def check(budgets: list[str]) -> None:
@@ -69,8 +44,8 @@ def check(budgets: list[str]) -> None:
             assert distance(found[-1], found[0]) <= 1e-12
 
 
-def measure(strategy: bptt.Strategy, cell: str, steps: int, hidden: int, account: bool) -> dict[str, float]:
-    """One window in this process: processor seconds, what the process grew by, and with `account` the bytes held instead."""
+def measure(strategy: bptt.Strategy, cell: str, steps: int, hidden: int, account: str) -> dict[str, float]:
+    """One window in this process: processor seconds and what the process grew by, or what `account` counts instead."""
     torch.manual_seed(0)
     layer = {"gru": bptt.nn.GRU, "rnn": bptt.nn.RNN, "lstm": bptt.nn.LSTM}[cell](INPUTS, hidden, batch_first=True)
     unroll = bptt.Unroll(None, layer, torch.nn.Linear(hidden, CLASSES), per=steps)
@@ -78,21 +53,15 @@ def measure(strategy: bptt.Strategy, cell: str, steps: int, hidden: int, account
     for warm in (bptt.Full(), strategy):
         list(warm.gradients(unroll, window[:, :300], warm.start(unroll, 1)))
     unroll.zero_grad()
-    ledger, segment = Ledger(unroll, window), unroll.segment
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    if account:
-
-        def watched(part: bptt.Window, state: Any, edge: Any = None) -> tuple[torch.Tensor, Any]:
-            nest.map(ledger.note, state)
-            loss, end = segment(part, state, edge)
-            nest.map(ledger.note, end)
-            return loss, end
-
-        unroll.segment = watched  # type: ignore[method-assign]
-        with torch.autograd.graph.saved_tensors_hooks(ledger.note, lambda tensor: tensor):
-            (estimate,) = strategy.gradients(unroll, window, strategy.start(unroll, 1))
+    carry = strategy.start(unroll, 1)
+    if account == "held":
+        with Ledger(unroll, window).watch() as ledger:
+            list(strategy.gradients(unroll, window, carry))
         return {"held": ledger.peak}
-    (estimate,) = strategy.gradients(unroll, window, strategy.start(unroll, 1))
+    if account == "tensors":
+        return {"tensors": peak_memory(lambda: list(strategy.gradients(unroll, window, carry)))}
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    (estimate,) = strategy.gradients(unroll, window, carry)
     seconds = time.process_time() - started
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     norm = float(
@@ -101,10 +70,10 @@ def measure(strategy: bptt.Strategy, cell: str, steps: int, hidden: int, account
     return {"seconds": seconds, "rss": grown, "forwards": estimate.info.get("forwards", 1.0), "norm": norm}
 
 
-def apart(written: str, cell: str, args: argparse.Namespace, account: bool) -> dict[str, float]:
+def apart(written: str, cell: str, args: argparse.Namespace, account: str = "") -> dict[str, float]:
     """`measure` in a fresh process."""
     command = [sys.executable, __file__, "--one", written, "--cells", cell, "--steps", str(args.steps)]
-    command += ["--hidden", str(args.hidden), "--threads", str(args.threads)] + ["--account"] * account
+    command += ["--hidden", str(args.hidden), "--threads", str(args.threads), "--account", account]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -118,7 +87,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--account", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--account", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.one:
@@ -129,15 +98,17 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {args.threads} threads, readable kernels")
     print(f"T {args.steps}, H {args.hidden}, B 1, float32; budget {args.budget}; {args.repeats} runs of each, in turns")
     for cell in args.cells:
-        held = {name: apart(name, cell, args, True)["held"] for name in ("full", ours)}
-        runs = [{name: apart(name, cell, args, False) for name in held} for _ in range(args.repeats)]
-        for name in held:
+        names, counts = ("full", ours), ("held", "tensors")
+        most = {name: {count: apart(name, cell, args, count)[count] / 2**20 for count in counts} for name in names}
+        runs = [{name: apart(name, cell, args) for name in names} for _ in range(args.repeats)]
+        for name in names:
             found = [run[name] for run in runs]
             grown = "–".join(f"{pick(row['rss'] for row in found) / 2**20:.0f}" for pick in (min, max))
             seconds = "–".join(f"{pick(row['seconds'] for row in found):.1f}" for pick in (min, max))
             ratio = statistics.median(run[name]["seconds"] / run["full"]["seconds"] for run in runs)
             print(
-                f"{cell:5} {name:27} held {held[name] / 2**20:6.1f} MiB   RSS +{grown:>9} MiB   "
+                f"{cell:5} {name:27} held {most[name]['held']:6.1f} MiB   tensors {most[name]['tensors']:6.1f} MiB   "
+                f"RSS +{grown:>9} MiB   "
                 f"forwards {found[0]['forwards']:.3f}   {seconds:>9} s   {ratio:.2f}x   gradient {found[0]['norm']:.6g}",
                 flush=True,
             )

@@ -208,8 +208,8 @@ class Strategy(Protocol):
     It sees an unrolled computation and windows, and nothing else. `gradients` adds into `.grad` and yields; the caller spends
     what is there and goes on. The contract is spelled out, and checked, in `bptt.testing.check_strategy`.
 
-    exact      the gradient of a window is the exact one
-    unbiased   its expectation is, for the sum over the whole stream
+    exact      the gradient of a window is the exact one, the state before it held fixed
+    unbiased   its expectation is the exact gradient: of a window if `per_window`, else of the whole stream
     random     it draws weights, keyed by stream position and its field `seed`: another seed, another draw
     online     its gradients run forward in time
     omits, cost, memory    what is left out, forwards and backwards, what is held, in words for a table
@@ -239,5 +239,8 @@ class Strategy(Protocol):
         ...
 
     def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:
-        """Consume `window`, adding gradients into `.grad` and yielding at least once."""
+        """Consume `window`, adding gradients into `.grad` and yielding at least once.
+
+        A window of no steps, `window[:, :0]`, closes what is still open, after the last one of a run.
+        """
         ...

@@ -121,6 +121,34 @@ def test_one_that_cannot_run_is_a_line_with_its_reason(cli: Cli, here: Path, mon
     assert "never cannot run here: It cannot run. this model. Take another." in ended.out and "truncated:k1=4 is" in ended.out
 
 
+def test_one_that_cannot_run_is_a_line_of_the_race_too(cli: Cli, own: Path) -> None:
+    words = ("--gradient", "truncated:k1=16", "checkpointed:budget=1KiB", *QUICK, "--race", "0.1")
+    ended = cli("compare", own, *words)
+    assert ended.code == 0 and ended.out.count("cannot run here: The budget") == 1
+    table = ended.out.partition("after 0.1 s of training")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[1:] for line in table if line.startswith("checkpointed")] == [["cannot", "run", "–", "–"]]
+    assert (own / "compare.json").is_file() and "Cannot run here: The budget" in (own / "report.html").read_text()
+
+
+def test_cosines_stand_beside_biases_block_by_block(cli: Cli, here: Path) -> None:
+    words = ("--gradient", "full", "truncated:k1=2", *TINY)
+    shown = cli("compare", "book.txt", *words).out
+    blocks = cli("compare", "book.txt", *words, "--json").json["rows"][1]["blocks"]
+    heading, _, line = shown[shown.index("cosine in") :].splitlines()[:3]
+    assert heading.split()[2:4] == ["embedding", "input"]
+    assert [float(cell) for cell in line.split()[1:]] == pytest.approx([own["cosine"] for own in blocks.values()], abs=6e-5)
+
+
+def test_the_sampling_that_is_asked_for_is_the_one_that_is_measured(cli: Cli, here: Path) -> None:
+    words = ("book.txt", *TINY, "--gradient", "truncated:k1=16", "--probe-steps", "32")
+    random, blocks = (
+        cli("compare", *words, "--sampling", *sampling) for sampling in (("random",), ("shuffled", "--block", "32"))
+    )
+    assert random.code == 0 and "in windows of 16 steps, random sampling" in random.out
+    assert "truncated:k1=16 gives the exact gradient" in random.out
+    assert "in windows of 16 steps, shuffled sampling" in blocks.out and "truncated:k1=16 is" in blocks.out
+
+
 @pytest.mark.parametrize("columns", [80, 100])
 def test_lines_fit_the_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

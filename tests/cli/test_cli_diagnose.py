@@ -67,6 +67,14 @@ def test_a_part_a_checkpoint_and_a_picture(cli: Cli, run: Path, tmp_path: Path) 
     assert picture.read_text(encoding="utf-8").startswith("<?xml") and str(picture) in ended.out
 
 
+def test_a_run_on_random_windows_is_diagnosed_on_random_windows(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "random"
+    assert cli("train", tmp_path / "book.txt", *SMALL, "--sampling", "random", "--quiet", "--out", run).code == 0
+    ended = cli("diagnose", run, "--steps", 40, "--rows", 2, "--threads", 1)
+    assert "truncated:k1=16 gives the exact gradient of these 32 steps" in ended.out
+    assert "Rows start anew after 16 steps at most" in ended.out and "the last 15 steps of 2 rows" in ended.out
+
+
 def test_the_run_can_still_be_replaced_and_resumed(cli: Cli, run: Path, tmp_path: Path) -> None:
     assert cli("diagnose", run, "--steps", 20).code == 0
     assert cli("train", "--resume", run, "--epochs", 3, "--quiet").code == 0
@@ -79,6 +87,7 @@ def test_the_run_can_still_be_replaced_and_resumed(cli: Cli, run: Path, tmp_path
     [
         (("--steps", "0"), "steps must be a whole number of steps, at least 1"),
         (("--rows", "many"), "rows must be a whole number"),
+        (("--rows", "0"), "rows must be a whole number of at least 1"),
         (("--part", "other"), "--part"),
         (("-o", "map.pdf"), "SVG or PNG"),
         (("-o", "nowhere/map.png"), "does not exist"),

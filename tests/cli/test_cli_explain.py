@@ -33,7 +33,7 @@ class Choosy:
     '''Takes no number.'''
     what: str
     exact, random, online, omits, cost, memory, reference = False, False, False, "all", "none", "none", "@misc{x, title={Y}}"
-    unbiased = property(lambda self: True)
+    unbiased = per_window = property(lambda self: True)
 
     def __post_init__(self):
         raise InputError("no")
@@ -97,6 +97,17 @@ def test_windows_matter_to_those_who_cut_there(cli: Cli) -> None:
     assert ended.out.startswith("full, windows of 3\n") and "0 to 2 steps" in ended.out
 
 
+def test_exact_and_unbiased_are_told_of_what(cli: Cli) -> None:
+    told = cli("explain", "full").out
+    assert "exact     in a window" in told and "unbiased  in a window" in told and "nothing within a window" in told
+    told = cli("explain", "randomized:mean=8", "--steps", "9", "--draws", "3").out
+    assert "exact     no" in told and "unbiased  yes" in told and "omits     nothing on average" in told
+    told = cli("explain", "randomized:mean=8,limit=5", "--steps", "9", "--draws", "3").out
+    assert "unbiased  no" in told and "omits     what lies before a stretch of 5 steps" in told
+    rows = {line.split()[0]: line for line in cli("explain").out.splitlines() if line.strip()}
+    assert "in a window" in rows["full"] and "in a window" not in rows["peroutput:k=…"]
+
+
 def test_draws_and_seed(cli: Cli, plugin: str) -> None:
     told = cli("explain", plugin, "coin:k1=3", "--seed", "5", "--draws", "2", "--steps", "6", "--json").json["strategies"][0]
     assert told["strategy"] == "coin:k1=3,seed=5" and told["credit"]["draws"] == 2
@@ -155,7 +166,14 @@ WRONG = {
     "full --steps 0": "steps must be a whole number",
     "full --steps many": "steps='many'",
     "full --steps 1000": "at most 512",
-    "full --draws 0": "draws must be",
+    "full --draws 4": "no chance",
+    "truncated:k1=3 --seed 4": "no chance",
+    "truncated:k1=3 --window 4": "Where windows end leaves no trace",
+    "randomized:mean=4 --draws 0": "draws must be",
+    "-o map.svg": "no strategy to show",
+    "--view map --steps 20 -o x.svg": "--steps, --view, --output",
+    "--window 4": "no strategy to show",
+    "full --cite -o x.svg": "nothing else",
     "full --window 0": "window must be",
     "full --view mop": "mop",
     "--text abc --view map": "--view map",

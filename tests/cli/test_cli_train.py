@@ -198,3 +198,16 @@ def test_fewer_epochs_than_are_done_are_refused(cli: Cli, here: Path) -> None:
     ended = cli("train", "--resume", "a", "--epochs", 1)
     assert ended.code == 2 and "2 done, epochs=1" in ended.err
     assert (here / "a" / "config.yaml").read_text() == before
+
+
+def test_what_the_strategy_refuses_leaves_the_run_that_is_there_and_the_corrected_command_works(cli: Cli, here: Path) -> None:
+    refused = ("book.txt", *SMALL, "--gradient", "checkpointed:budget=1KiB")
+    assert cli("train", "book.txt", *SMALL, "--quiet", "--out", "old").code == 0
+    before = {path: path.read_bytes() for path in (here / "old").rglob("*") if path.is_file()}
+    for out, more in (("old", ["--overwrite"]), ("new", [])):
+        ended = cli("train", *refused, "--out", out, *more)
+        assert ended.code == 2 and "The budget" in ended.err and "Traceback" not in ended.err
+    assert {path: path.read_bytes() for path in (here / "old").rglob("*") if path.is_file() and path.name != ".lock"} == {
+        path: content for path, content in before.items() if path.name != ".lock"
+    }
+    assert cli("train", *refused[:-1], "checkpointed:budget=1MiB", "--quiet", "--out", "new").code == 0

@@ -81,3 +81,15 @@ class Broken(Full):
             if parameter.grad is not None:
                 parameter.grad.fill_(torch.nan)
         yield from estimates
+
+
+@dataclasses.dataclass(frozen=True)
+class Late(Full):
+    """Refuses its 31st window."""
+
+    def gradients(self, unroll: Unroll, window: Window, carry: Carry) -> Iterator[Estimate]:
+        seen = carry.memory or 0
+        if seen == 30:
+            raise InputError("It has had enough", "so many windows", "Take another")
+        for estimate in super().gradients(unroll, window, carry):
+            yield dataclasses.replace(estimate, carry=Carry(estimate.carry.state, seen + 1))

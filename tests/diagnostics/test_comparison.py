@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -11,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import Broken, Coin, Refusing, Scaled
+from planted import Broken, Coin, Late, Refusing, Scaled
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 import bptt
 from bptt.diagnostics import race
-from bptt.diagnostics.comparison import spelled
+from bptt.diagnostics.comparison import Ground, spelled
 from bptt.diagnostics.probes import spread
 from bptt.diagnostics.verdict import share
+from bptt.training.fit import choose
 
 TEXT = "".join(f"{n % 7} cats saw {n % 5} dogs and {n % 11} birds; " for n in range(120))
 SMALL = {"batch_size": 4, "steps": 16, "dtype": "float64", "device": "cpu", "threads": 1}
@@ -105,6 +107,44 @@ def test_one_that_cannot_run_is_a_row_with_its_reason(corpus: bptt.Corpus) -> No
     assert "This cannot run" in ended["no"].reason and "diverged" in ended["broken"].reason
     assert ended["no"].points == () and len(ended["broken"].points) == 1
     assert found.to_json()["rows"][0] == {"gradient": "no", "reason": no.reason}
+
+
+@pytest.mark.parametrize("probe_steps", [None, 40, 23])
+def test_random_windows_are_measured_as_they_are_trained_on(corpus: bptt.Corpus, probe_steps: int | None) -> None:
+    """Stretches as long as windows that all begin anew are exact, wherever a probe ends; shorter ones are not."""
+    given = [bptt.Truncated(16), bptt.Full(), bptt.Truncated(8)]
+    settings = {**SMALL, "sampling": "random", "probe_steps": probe_steps}
+    found = bptt.compare(model_of(corpus), corpus, given, **settings)
+    same, full, short = (row.measured for row in found.rows)
+    assert same is not None and full is not None and short is not None
+    assert same.total.bias <= 1e-12 and full.total.bias <= 1e-12 and short.total.bias > 1e-4
+    assert found.setting["sampling"] == "random" and not any("borders" in line for line in found.words())
+    lanes = bptt.compare(model_of(corpus), corpus, given, **{**settings, "sampling": "sequential"})
+    assert all(row.measured is not None and row.measured.total.bias > 1e-4 for row in lanes.rows)
+
+
+def test_windows_of_shuffled_blocks_end_with_their_block(corpus: bptt.Corpus) -> None:
+    given = [bptt.Full(), bptt.Truncated(10, 60)]
+    settings = {**SMALL, "sampling": "shuffled", "block": 30}
+    found = bptt.compare(model_of(corpus), corpus, given, **settings)
+    model = model_of(corpus)
+    for probe in Ground.of(model, corpus, choose(settings), 4, None).probes:
+        resets = probe.window.reset.all(0).nonzero().flatten().tolist()
+        starts = [0, *itertools.accumulate(window.steps for window in probe.cut(16))]
+        assert set(resets) <= set(starts) and all(b - a == 30 for a, b in itertools.pairwise(resets)) and resets
+    assert found.rows[0].measured is not None and found.rows[0].measured.total.bias > 1e-4
+    assert found.rows[1].measured is not None and found.rows[1].measured.total.bias <= 1e-12
+    assert found.setting["block"] == 30
+
+
+def test_one_that_only_a_window_shows_to_be_impossible_is_a_row_of_the_race_too(corpus: bptt.Corpus) -> None:
+    given = {"no": bptt.Checkpointed(budget="1KiB"), "late": Late(), "yes": bptt.Truncated(4)}
+    found = bptt.compare(model_of(corpus), corpus, given, race=0.4, **SHORT)
+    assert "budget" in found.rows[0].reason and found.race is not None
+    no, late, yes = found.race.trials
+    assert no.points == () and "budget" in no.reason
+    assert len(late.points) >= 1 and late.reason.startswith("stopped after") and "enough" in late.reason
+    assert yes.reason == "" and len(yes.points) == race.LAPS + 1
 
 
 def traces(model: nn.Module) -> list[object]:

@@ -177,6 +177,8 @@ class Forward(Bits):
     ("strategy", "steps", "settings", "words"),
     [
         (Forward(), 4, {}, "Forward has no credit map.*not a weighted sum.*what other units know"),
+        ("full", 4, {}, "no gradient strategy. 'full'"),
+        (Truncated, 4, {}, "no gradient strategy"),
         (Full(), 513, {}, "T=513.*at most 512"),
         (Full(), 0, {}, "T must be a whole number"),
         (Full(), 2.5, {}, "T must be a whole number"),

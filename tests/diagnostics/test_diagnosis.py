@@ -15,7 +15,7 @@ from torch import nn
 import bptt
 from bptt import ContractError, DivergedError, Full, InputError, Randomized, Truncated, Unroll, Window, diagnose
 from bptt.data import Tokens, Vocabulary
-from bptt.diagnostics import Diagnosis
+from bptt.diagnostics import Diagnosis, jacobians
 from bptt.gradients import STRATEGIES
 from bptt.testing.examples import problem
 
@@ -220,6 +220,54 @@ def test_windows_that_follow_each_other_are_one_text(corpus):
     assert diagnose(model, whole[:, :25], steps=40).setting["steps"] == 20
 
 
+def test_random_windows_are_looked_at_as_they_are_trained_on(corpus):
+    """A stretch as long as the windows, which all begin anew, leaves nothing out."""
+    model, settings = model_of(corpus, "lstm"), {"window": 13, "sampling": "random", "steps": 40, "rows": 2}
+    found = diagnose(model, corpus, strategy=Truncated(13), **settings)
+    assert found.own.total.bias < 1e-12 and found.setting["steps"] == 39 and found.setting["unbroken"] == 13
+    assert "Rows start anew after 13 steps at most" in found.words()[1] and "gives the exact gradient" in found.words()[2]
+    assert found.k99 <= 13 and found.lags.seen <= 13 and list(found.stretches) == [8, 13]
+    assert found.stretches[13] < 1e-12 < 1e-3 < found.stretches[8]
+    assert diagnose(model, corpus, strategy=Truncated(13), window=13, steps=40, rows=2).own.total.bias > 1e-3
+    full = diagnose(model, corpus, strategy=Full(), **settings)
+    assert full.own.total.bias < 1e-12
+    own = diagnose(model, corpus.train.stream(2, 13, "random"), strategy=Truncated(13), window=13, steps=40, rows=2)
+    assert own.own.total.bias < 1e-12 and own.setting["unbroken"] == 13
+
+
+def test_blocks_are_cut_where_training_cuts_them(corpus):
+    """Blocks of 20 steps in windows of 8, 8 and 4: exact per window is what stretches are that end there."""
+    model, settings = model_of(corpus), {"sampling": "shuffled", "block": 20, "steps": 40, "rows": 2}
+    full = diagnose(model, corpus, strategy=Full(), window=8, **settings)
+    stretches = diagnose(model, corpus, strategy=Truncated(4, 20), window=8, **settings)
+    whole = diagnose(model, corpus, strategy=Full(), window=20, **settings)
+    assert full.setting["unbroken"] == 20 and full.own.total.bias > 1e-3
+    assert whole.own.total.bias < 1e-12 and stretches.own.total.bias < 1e-12
+    with pytest.raises(InputError, match="Only shuffled sampling has blocks"):
+        diagnose(model, corpus, window=8, block=20, steps=40)
+    with pytest.raises(InputError, match="No such sampling"):
+        diagnose(model, corpus, sampling="randon", steps=40)
+
+
+def test_few_jacobians_are_said_to_be_few(corpus, monkeypatch):
+    monkeypatch.setattr(jacobians, "NUMBERS", 7 * 7 * 5)
+    found = diagnose(model_of(corpus), corpus, steps=40, rows=2)
+    assert found.jacobians.where == "the last 5 steps of 1 row" and found.to_json()["jacobians_of"] == {"rows": 1, "steps": 5}
+
+
+def test_dropout_that_is_switched_off_is_said(corpus):
+    model = model_of(corpus, nn.GRU(7, 7, num_layers=2, dropout=0.5, batch_first=True))
+    found = diagnose(model, corpus, steps=40, rows=2)
+    assert "Dropout of torch.nn was off" in found.notes[0] and str(found).endswith(f"note: {found.notes[0]}.")
+    assert diagnose(model_of(corpus, dropout=0.3), corpus, steps=40, rows=2).notes == ()
+
+
+def test_gates_get_advice_that_they_can_follow(corpus):
+    vanishing = diagnose(model_of(corpus, "gru"), corpus, steps=100, rows=2)
+    assert vanishing.verdict == "vanish"
+    assert any("forget gates of an LSTM" in line and "update gates of a GRU" in line for line in vanishing.advice())
+
+
 def test_the_state_is_warmed_up_before_the_probe(corpus):
     model = model_of(corpus)
     window = next(iter(corpus.train.stream(2, 80, offset=False)))
@@ -248,7 +296,8 @@ def test_its_json_is_plain_and_complete(corpus):
     told = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert told["k90"] == found.k90 <= told["k99"] == found.k99
     assert len(told["sizes"]) == 40 and told["terms"][-1] == 40 and told["strategy"]["name"] == "Truncated(k1=4)"
-    assert told["setting"] == {"steps": 40, "rows": 2, "window": 40, "state": 7, "gated": False}
+    assert told["setting"] == {"steps": 40, "rows": 2, "window": 40, "unbroken": 40, "state": 7, "gated": False}
+    assert told["jacobians_of"] == {"rows": 2, "steps": 40} and told["notes"] == []
     assert told["words"] == found.words() and told["stretches"][0][0] == 8
 
 
@@ -282,6 +331,10 @@ def test_what_cannot_be_measured_is_refused():
         diagnose(made.unroll, made.window, strategy="truncated")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="steps must be"):
         diagnose(made.unroll, made.window, steps=0)
+    with pytest.raises(InputError, match="window must be"):
+        diagnose(made.unroll, made.window, window=0)
+    with pytest.raises(InputError, match="rows must be a whole number of at least 1"):
+        diagnose(made.unroll, made.window, rows=0)
     with pytest.raises(InputError, match="no gradient to look at"):
         diagnose(made.unroll, made.window.silent())
     with pytest.raises(ContractError, match="no unrolled model"):

@@ -115,11 +115,11 @@ def test_a_resumed_run_hears_the_same_once(step, tmp_path):
     assert fingerprint(tmp_path / "cut") == fingerprint(tmp_path / "whole")
 
 
-def moment_of(strategy: Any, steps: int = 16, model: Any = None) -> Moment:
+def moment_of(strategy: Any, steps: int = 16, model: Any = None, sampling: str = "sequential", at: int = 7) -> Moment:
     model = make_model(dropout=0.0) if model is None else model
-    stream = make_corpus().train.stream(3, steps, seed=11, offset=False)
+    stream = make_corpus().train.stream(3, steps, sampling, seed=11, offset=False)
     windows = iter(stream)
-    for _ in range(min(7, len(stream))):
+    for _ in range(min(at, len(stream))):
         window = next(windows)
     return Moment(model.unroll(), strategy, window, strategy.start(model.unroll(), 3), stream)
 
@@ -132,8 +132,8 @@ def test_it_says_what_diagnose_finds():
     found = diagnose(model, windows, strategy=Truncated(2), window=16, steps=48, rows=2)
     off, k90 = share(found.own.total.bias), found.k90
     assert found.own.total.bias > 0.1
-    assert said.startswith(f"Truncated(k1=2) is {off} off the exact gradient on these 48 steps; K90, ")
-    assert f"is {k90}: consider Truncated(k1=" in said
+    assert said.startswith(f"Truncated(k1=2) is {off} off the exact gradient on these 48 steps. ")
+    assert f"Each loss needs {k90} terms for 10 % (K90); as the first losses of a stretch see fewer, consider Trun" in said
     suggested = int(said.rpartition("=")[2].rstrip(")"))
     better = diagnose(model, windows, strategy=Truncated(suggested), window=16, steps=48, rows=2).own.total.bias
     worse = diagnose(model, windows, strategy=Truncated(suggested // 2), window=16, steps=48, rows=2).own.total.bias
@@ -165,9 +165,22 @@ def test_where_no_plain_stretch_is_enough_it_says_so(monkeypatch):
     moment = moment_of(Truncated(2))
     monkeypatch.setattr(Watch, "_enough", lambda self, reference, steps: None)
     said = Watch(steps=48)(moment)
-    terms = int(said.partition("for 10 %, is ")[2].partition(":")[0])
+    terms = int(said.partition("needs ")[2].partition(" ")[0])
     assert said.endswith(f"consider Truncated(k1={terms}, k2={2 * terms - 1})")
-    assert Watch(steps=48, threshold=1e-9)(moment).endswith("or more: consider longer stretches")
+    assert Watch(steps=48, threshold=1e-9)(moment).endswith("terms or more for 1e-07 %: consider longer stretches")
+    assert "for 5 %; as" in Watch(steps=48, threshold=0.05)(moment)  # no name for it
+
+
+def test_random_windows_are_watched_as_they_are():
+    for at in range(1, 7):  # wherever the windows that are looked at begin
+        assert Watch(steps=40, threshold=1e-6)(moment_of(Truncated(16), sampling="random", at=at)) is None
+        assert Watch(steps=40, threshold=1e-6)(moment_of(Truncated(16), at=at)) is not None
+    assert "is " in Watch(steps=40, threshold=1e-6)(moment_of(Truncated(5), sampling="random"))
+
+
+def test_dropout_that_is_switched_off_is_said():
+    model = make_model(torch.nn.GRU(6, 6, num_layers=2, dropout=0.5, batch_first=True), dropout=0.0)
+    assert "Dropout of torch.nn was off" in Watch(steps=48)(moment_of(Truncated(1), model=model))
 
 
 def test_it_touches_neither_gradients_nor_modes_nor_random_state():

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from tiny_nets import run, scalar
+from torch import nn
 
-from bptt import Adaptive, InputError, PerOutput, Truncated
+from bptt import Adaptive, InputError, PerOutput, Truncated, Unroll, Window
+from bptt import nn as layers
 from bptt.gradients import adaptive
 from bptt.gradients.horizon import choose, decay_of, relative_bias, tails
 from bptt.gradients.probe import credits_of_last
@@ -78,21 +80,72 @@ def test_it_finds_the_k_of_the_scalar_net_and_goes_on_with_it(bias, k):
     assert taken[1] == 8 and set(np.diff(taken)[-5:-1]) == {k}
 
 
-def test_the_bias_is_below_the_one_allowed_where_plain_stretches_break_it():
+@pytest.mark.parametrize(("bias", "k"), [(0.5, 7), (0.1, 22)])
+def test_the_bias_is_below_the_one_allowed_where_plain_stretches_break_it(bias, k):
     """Long windows of a model whose credits decay slowly: the estimate keeps its word, `Truncated(K)` does not."""
     unroll, window, state = scalar(0.9, 400, 0.0)
     unroll.recurrent.cell.w.requires_grad_(False)
     wanted = 10.0  # Σ 0.9ᵏ, of every loss behind the first
-    k = 22
-    for strategy, below in ((Truncated(k, 2 * k - 1), True), (Truncated(k), False)):
+    for strategy, below in ((Adaptive(bias, limit=100), True), (Truncated(k), False)):
         carry = strategy.start(unroll, 1)._replace(state=state)
-        last = [0.0]
+        last = 0.0
         for estimate in strategy.gradients(unroll, window, carry):
             carry = estimate.carry
             if estimate.ready:
-                last.append(float(unroll.recurrent.cell.b.grad) / k)
+                last = float(unroll.recurrent.cell.b.grad) / estimate.count
                 unroll.zero_grad()
-        assert (abs(last[-1] - wanted) / wanted < 0.1) == below
+        assert (abs(last - wanted) / wanted < bias) == below
+        assert not below or carry.memory["k"] == k
+
+
+def trained(updates=150, rows=32, steps=20):
+    """A tanh RNN that has learned some of a task: to say which of five signs it saw four steps before."""
+    torch.manual_seed(0)
+    layer = layers.RNN(6, 24, batch_first=True)
+    unroll = Unroll(None, layer, nn.Linear(24, 5), per=rows * steps).double()
+    optimizer, strategy = torch.optim.Adam(unroll.parameters(), lr=5e-3), Truncated(steps)
+    for number in range(updates):
+        list(strategy.gradients(unroll, signs(rows, steps, number), strategy.start(unroll, rows)))
+        optimizer.step()
+        optimizer.zero_grad()
+    return unroll
+
+
+def signs(rows, steps, seed):
+    drawn = torch.randint(5, (rows, steps), generator=torch.Generator().manual_seed(seed))
+    return Window.of(nn.functional.one_hot(drawn, 6).double(), drawn.roll(4, 1))
+
+
+def off(strategy, unroll, window, carry):
+    """Relative bias of the gradient summed over `window`, against autograd through it from the state before its past."""
+    unroll.zero_grad()
+    run_on = Window.cat(carry.memory["past"], window)
+    loss, _ = unroll.segment(run_on, carry.state)
+    unroll.backward(loss)
+    wanted = gradients(unroll)
+    unroll.zero_grad()
+    for part in (window, window[:, :0]):
+        for estimate in strategy.gradients(unroll, part, carry):
+            carry = estimate.carry
+    found = gradients(unroll)
+    return norm({n: found[n] - wanted[n] for n in wanted}) / norm(wanted)
+
+
+def test_a_trained_network_keeps_the_bias_that_is_allowed():
+    unroll, window, lengths = trained(), signs(32, 700, -1), []
+    for bias in (0.1, 0.03):
+        strategy = Adaptive(bias, limit=64)
+        carry = strategy.start(unroll, 32)
+        for estimate in strategy.gradients(unroll, window[:, :150], carry):
+            carry = estimate.carry
+        lengths.append(carry.memory["k"])
+        # It goes on with the K it has found, from where its stretch stands; a further look would change K again.
+        carry = carry._replace(memory={**carry.memory, "open": None, "look": math.inf})
+        assert off(strategy, unroll, window[:, 150:], carry) < bias
+        # A loss that has K terms and no more is what the bound is for; in plain stretches most have less.
+        for other, below in ((PerOutput(lengths[-1] - 1), True), (Truncated(lengths[-1]), False)):
+            assert (off(other, unroll, window[:, 150:], other.start(unroll, 32)) < bias) == below
+    assert 8 < lengths[0] < lengths[1] < 64
 
 
 def test_it_is_truncated_with_overlap_for_the_k_that_it_has():
@@ -127,6 +180,23 @@ def test_sparse_losses_are_waited_for():
     for estimate in strategy.gradients(unroll, window, carry):
         carry = estimate.carry
     assert carry.memory["k"] == 7 and carry.memory["expected"] < 0.5
+
+
+@pytest.mark.parametrize("value", [0.0, math.inf])
+def test_credits_that_say_nothing_leave_k_as_it_was_and_this_is_said(value, monkeypatch):
+    setting, strategy = problem("gru", steps=60), Adaptive(bias=0.3, limit=10, every=10)
+    measure, looks = adaptive.credits_of_last, []
+
+    def blind(*arguments):
+        credits, norms = measure(*arguments)
+        looks.append(len(looks))
+        return (torch.full_like(credits, value) if looks[-1] == 1 else credits), norms
+
+    monkeypatch.setattr(adaptive, "credits_of_last", blind)
+    infos = [e.info for e in strategy.gradients(setting.unroll, setting.window, strategy.start(setting.unroll, 3)) if e.ready]
+    told = [number for number, info in enumerate(infos) if "blind" in info]
+    assert told and infos[told[0]] == {**infos[told[0] - 1], "blind": 1.0}
+    assert "blind" not in infos[-1] and len(looks) >= 3, "the next look saw something"
 
 
 def test_a_window_shows_k_and_the_bias_expected():

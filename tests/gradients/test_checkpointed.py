@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import weakref
 
 import pytest
 import torch
@@ -20,6 +18,7 @@ from bptt.gradients.replay import Point, Replay
 from bptt.gradients.schedules import Mixed, Plan, Revolve
 from bptt.gradients.sizes import byte_count
 from bptt.testing.examples import HIDDEN, INPUTS, RECURRENT, NestedCell, distance, gradients, norm, problem
+from bptt.testing.ledger import Ledger
 
 KINDS = [
     Checkpointed(slots=1),
@@ -55,43 +54,6 @@ def both(strategy, name, *, steps=29):
     settings = [problem(name, steps=steps) for _ in range(2)]
     found = [estimate(kind, setting) for kind, setting in zip((Full(), strategy), settings, strict=True)]
     return found, [gradients(setting.unroll) for setting in settings]
-
-
-class Ledger:
-    """Bytes of the storages that a model's backward holds, and of its states: each from when it is seen until it is freed."""
-
-    def __init__(self, unroll, window):
-        self.unroll, self.live, self.peak = unroll, 0, 0
-        given = [*unroll.parameters(), *(getattr(window, field.name) for field in dataclasses.fields(window))]
-        self.known = {tensor.untyped_storage().data_ptr(): None for tensor in given}
-
-    def note(self, tensor):
-        storage = tensor.untyped_storage()
-        key, size = storage.data_ptr(), storage.nbytes()
-        if key not in self.known:
-            self.live += size
-            self.peak = max(self.peak, self.live)
-            self.known[key] = weakref.ref(storage, lambda _: self.forget(key, size))
-        return tensor.detach()
-
-    def forget(self, key, size):
-        del self.known[key]
-        self.live -= size
-
-    @contextlib.contextmanager
-    def watch(self):
-        segment = self.unroll.segment
-
-        def watched(window, state, edge=None):
-            nest.map(self.note, state)
-            loss, end = segment(window, state, edge)
-            nest.map(self.note, end)
-            return loss, end
-
-        self.unroll.segment = watched
-        with torch.autograd.graph.saved_tensors_hooks(self.note, lambda tensor: tensor):
-            yield self
-        del self.unroll.segment
 
 
 def peak(strategy, setting):
@@ -411,6 +373,13 @@ def test_is_written_as_text(written, strategy):
 def test_bad_settings_are_named(written, names):
     with pytest.raises(InputError, match=names):
         parse_strategy(written)
+
+
+def test_a_number_without_its_name_is_refused():
+    with pytest.raises(InputError, match=r"by name\. 64\. Write budget"):
+        Checkpointed(64)
+    strategy = Checkpointed(slots=4)
+    assert dataclasses.replace(strategy, slots=5).slots == 5 and copy.deepcopy(strategy) == strategy
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from torch import nn
 
 from bptt import InputError, Randomized, Unroll
 from bptt import nn as layers
+from bptt.gradients import randomized
 from bptt.gradients.growth import growth_rate
 from bptt.gradients.settings import generator
-from bptt.testing.examples import distance, exact, gradients, norm, problem
+from bptt.testing.examples import RECURRENT, distance, exact, gradients, norm, problem
 
 
 def small(name):
@@ -179,9 +180,12 @@ def test_the_variance_of_the_scalar_net_is_the_closed_form():
     assert square - mean**2 == pytest.approx(closed, rel=1e-9) and round(closed, 1) == 39.7
 
 
-def test_never_cut_it_is_the_exact_gradient():
-    setting = problem("lstm")
-    assert distance(run(Randomized(mean=math.inf), setting.unroll, setting.window, setting.state, 5), exact(setting)) <= 1e-12
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+def test_never_cut_it_is_the_exact_gradient(name):
+    # torch's dropout is not repeatable, but nothing is run twice here.
+    setting, wanted = problem(name), exact(problem(name))
+    assert norm(wanted) >= 1e-8
+    assert distance(run(Randomized(mean=math.inf), setting.unroll, setting.window, setting.state, 5), wanted) <= 1e-12
 
 
 def test_another_seed_draws_otherwise_and_a_limit_is_kept_and_said():
@@ -190,6 +194,7 @@ def test_another_seed_draws_otherwise_and_a_limit_is_kept_and_said():
     assert norm({n: found[0][n] - found[1][n] for n in found[0]}) >= 1e-6 * norm(found[0])
     strategy = Randomized(mean=6, limit=4)
     assert not strategy.unbiased and Randomized(mean=6).unbiased
+    assert strategy.omits == "what lies before a stretch of 4 steps" and Randomized(mean=6).omits == "nothing on average"
     estimates = list(strategy.gradients(setting.unroll, setting.window, strategy.start(setting.unroll, 3)))
     infos = [e.info for e in estimates if e.ready]
     assert max(info["k"] for info in infos) == 4 and {info["capped"] for info in infos} == {0.0, 1.0}
@@ -263,7 +268,39 @@ def test_an_infinite_variance_is_said_once_with_its_figures():
     assert len(said) == 1 and "0.25" in said[0] and "0.19" in said[0] and carry.memory["warned"]
     assert warnings_of(Randomized(mean=6), 0.9)[0] == []  # 1/6 < 0.19
     assert warnings_of(Randomized(mean=4, tail=4), 0.9)[0] == []
-    assert "no bound" in warnings_of(Randomized(mean=16, tail=4, limit=64), 1.01, 2000)[0][0]
+    assert "Give a limit" in warnings_of(Randomized(mean=16, tail=4), 1.01, 2000)[0][0]
+
+
+def test_stretches_too_short_to_say_anything_are_looked_at_together():
+    said, carry = warnings_of(Randomized(mean=1.2), 0.9, 1600)
+    assert len(said) == 1 and "0.833" in said[0] and "0.19" in said[0]
+    assert carry.memory["growth"] == pytest.approx(0.9, rel=1e-12) and carry.memory["probe"] is None
+    assert warnings_of(Randomized(mean=1.2), 0.3, 100)[0] == []  # 0.83 < 0.91
+
+
+@pytest.mark.parametrize("strategy", [Randomized(16, 4, limit=64), Randomized(16, limit=4), Randomized(1.2, limit=4)], ids=str)
+def test_with_a_limit_the_variance_has_a_bound(strategy):
+    said, carry = warnings_of(strategy, 1.01, 100)
+    assert said == [] and carry.memory["growth"] == pytest.approx(1.01, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Randomized")
+@pytest.mark.parametrize("mean", [1.2, 5, 20])
+def test_a_look_takes_the_same_steps_whatever_the_stretches(mean, monkeypatch):
+    """Resets on the way say nothing: the look is made again on the steps behind them."""
+    seen, look = [], randomized.growth_rate
+    monkeypatch.setattr(randomized, "growth_rate", lambda *a: seen.append((a[1], a[2])) or look(*a))
+    setting = problem("lstm", steps=200)
+    setting.window.reset[:] = False
+    setting.window.reset[:, 3] = True
+    run(Randomized(mean), copy.deepcopy(setting.unroll), setting.window, setting.state, 7)
+    states = setting.unroll.states(setting.window, setting.state)
+    assert len(seen) == 2
+    for probe, state in seen:
+        (start,) = [t for t in range(200) if torch.equal(setting.window.inputs[:, t], probe.inputs[:, 0])]
+        assert torch.equal(probe.inputs, setting.window.inputs[:, start : start + 16])
+        for leaf, whole in zip(state, states, strict=True):
+            torch.testing.assert_close(leaf, whole[:, start], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +312,7 @@ def test_an_infinite_variance_is_said_once_with_its_figures():
         ({"mean": 1e300}, "mean"),
         ({"mean": 4, "tail": 2}, "tail"),
         ({"mean": math.inf, "tail": 4}, "tail"),
+        ({"mean": 4, "tail": 1e300}, "tail"),
         ({"mean": 4, "multiple": 4}, "mean"),
         ({"mean": 4, "multiple": 0}, "multiple"),
         ({"mean": 4, "limit": 0}, "limit"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 from tiny_nets import credits, run
 
-from bptt import InputError, PerOutput, Telescoping
+from bptt import InputError, PerOutput, Telescoping, Truncated
 from bptt.gradients.telescoping import best_roulette, best_single
 from bptt.testing.examples import distance, exact, norm, problem
 
@@ -45,6 +47,31 @@ def test_the_mean_over_all_draws_is_the_gradient_of_the_largest_horizon(name, es
 def parts(name, steps):
     setting = problem(name, steps=steps)
     return setting.unroll, setting.window, setting.state
+
+
+@pytest.mark.parametrize("estimator", ["single", "roulette"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru-deep-dropout", "nested"])
+def test_the_mean_over_all_draws_of_several_windows(name, estimator):
+    """Losses reach over the borders, as far as their own window's draw says; the oracle goes back loss by loss."""
+    strategy, setting, cut = Telescoping(6, estimator, 0.7), problem(name, steps=9), 4
+    mean, total, counts = None, 0.0, range(len(strategy.horizons))
+    for drawn in itertools.product(counts, repeat=3):
+        found = run(by_position(strategy, drawn, cut), copy.deepcopy(setting.unroll), setting.window, setting.state, cut)
+        chance = math.prod(strategy.probabilities[n] for n in drawn)
+        total += chance
+        mean = {key: chance * g + (0 if mean is None else mean[key]) for key, g in found.items()}
+    wanted = run(Truncated(1, 7), *parts(name, 9))
+    within = run(PerOutput(3), *parts(name, 9), cut)
+    assert total == pytest.approx(1, abs=1e-12) and norm(wanted) >= 1e-8
+    assert distance(wanted, within) >= 1e-6 and distance(mean, wanted) <= 1e-12
+
+
+def by_position(strategy, drawn, cut):
+    class Forced(type(strategy)):
+        def draw(self, position):
+            return drawn[position // cut]
+
+    return Forced(strategy.k, strategy.estimator, strategy.ratio)
 
 
 def test_a_missing_factor_is_caught():
@@ -103,6 +130,8 @@ def test_variances_of_the_geometric_series():
         ({"k": 4, "estimator": "rulette"}, "roulette"),
         ({"k": 4, "ratio": 0}, "ratio"),
         ({"k": 4, "ratio": float("nan")}, "ratio"),
+        ({"k": 64, "ratio": 1e200}, "never be drawn"),
+        ({"k": 64, "ratio": 1e-9}, "never be drawn"),
         ({"k": 4, "seed": 1.5}, "seed"),
     ],
 )

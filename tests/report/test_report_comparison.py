@@ -128,8 +128,25 @@ def test_bars_share_one_scale_and_heat_grows_with_the_bias() -> None:
     full, cut, drawn, refused = found["rows"]
     assert drawn["noise_bar"] == 100 and full["noise_bar"] is None and "bias_bar" not in refused
     assert cut["bias_bar"] == pytest.approx(62.4) and full["bias_bar"] == pytest.approx(6)
-    heats = [heat for _, heat in found["blocks"]["lines"][1][1]]
+    bias, cosine = found["heats"]
+    heats = [heat for _, heat in bias["lines"][1][1]]
     assert heats == sorted(heats, reverse=True) and heats[0] > 40 and heats[-1] == 0
+    assert bias["names"] == cosine["names"] == list(BLOCKS)
+
+
+def test_each_block_shows_its_own_cosine() -> None:
+    found = copy.deepcopy(COMPARISON)
+    found["rows"][1]["blocks"]["recurrent weights"]["cosine"] = 0.75
+    found["rows"][1]["blocks"]["readout"]["cosine"] = None
+    name, cells = view(found)["heats"][1]["lines"][1]
+    assert (name, cells[2], cells[4]) == ("truncated:k1=16", ("0.7500", 30), ("–", 0)) and cells[0][0] == "0.9876"
+
+
+def test_another_sampling_is_named() -> None:
+    found = copy.deepcopy(COMPARISON)
+    assert "sampling" not in view(found)["setting"]
+    found["setting"]["sampling"] = "random"
+    assert "in windows of 64, random sampling, 16 draws" in view(found)["setting"]
 
 
 def test_a_bias_is_claimed_only_where_it_stands_out() -> None:
@@ -180,7 +197,7 @@ def test_the_section_is_whole_in_a_browser(browser: Any, compared: Path, tmp_pat
     tab = visit.tab
     tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert tab.locator("#comparison tbody tr").count() == 5 + 3
+    assert tab.locator("#comparison tbody tr").count() == 5 + 3 + 3
     assert tab.locator("#comparison svg path").count() == 2 * (2 + 2 + 2)  # three runs, each a line and its dots
     assert visit.width_of_text("Noise of a draw") > 60 or width <= 900
     shot = tmp_path / f"{width}-{scheme}.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from fake_run import events, write_run
+from matplotlib.figure import Figure
 
 from bptt import Truncated, diagnose
 from bptt.report import write_report
 from bptt.report.diagnosis import view
 from bptt.report.plots import draw_diagnosis
+from bptt.report.plots.diagnosis import draw_exponents
 from bptt.testing.examples import problem
 
 
@@ -21,6 +24,18 @@ from bptt.testing.examples import problem
 def found() -> Any:
     made = problem("gru")
     return diagnose(made.unroll, made.window, strategy=Truncated(4), window=8, steps=20)
+
+
+def test_what_was_left_out_is_a_note(found, tmp_path):
+    told = dataclasses.replace(found, notes=("Dropout was off",)).to_json()
+    assert view(told)["notes"] == ["Dropout was off"] and "<li>Dropout was off.</li>" in page_with(tmp_path / "run", told)
+
+
+def test_it_says_how_few_steps_jacobians_were_taken_of(found):
+    rows, steps = len(found.jacobians.radii), found.jacobians.steps
+    facts = dict(view(found.to_json())["facts"])
+    for name in ("Largest singular value of products", "Spectral radius of D"):
+        assert facts[name].endswith(f"(rows: {rows}, the last {steps} steps)")
 
 
 def page_with(folder: Path, told: Any) -> str:
@@ -89,11 +104,17 @@ def test_the_picture_of_a_diagnosis_with_gaps(tmp_path):
     made = problem("rnn-relu")
     made.window.reset[:, -1] = True  # no product of Jacobians
     found = diagnose(made.unroll, made.window, steps=6)
-    assert len(found.jacobians.spans) == 0 and not found.stretches
+    assert len(found.jacobians.spans) == 0 and list(found.stretches) == [5]
     draw_diagnosis(found, tmp_path / "gaps.svg")
     with torch.no_grad():
         made.unroll.recurrent.layer.weight_hh_l0.zero_()
     lost = diagnose(made.unroll, made.window, steps=20)
     assert lost.verdict == "vanish" and lost.growth == 0
     draw_diagnosis(lost, tmp_path / "lost.svg")
+    some = dataclasses.replace(lost, exponents=torch.tensor([-0.1, -0.4, -torch.inf], dtype=torch.float64))
+    for found, below in ((lost, [-1.0] * 5), (some, [-0.1, -0.4, -0.5])):
+        axes = Figure().subplots()
+        draw_exponents(axes, found)
+        assert [bar.get_height() for bar in axes.patches] == pytest.approx(below)
+        assert [text.get_text() for text in axes.texts].count("−∞") == int(found.exponents.isinf().sum())
     json.dumps(lost.to_json(), allow_nan=False)

@@ -6,6 +6,7 @@ import io
 import math
 import shutil
 import textwrap
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,7 @@ from bptt.cli.output import figure
 from bptt.diagnostics.comparison import Comparison, Row
 from bptt.diagnostics.cost import Cost
 from bptt.diagnostics.estimator import Accuracy
+from bptt.diagnostics.race import Trial
 from bptt.diagnostics.verdict import ROUNDING, share
 
 NOTHING = "–"
@@ -28,7 +30,8 @@ def show(found: Comparison) -> None:
     width = min(shutil.get_terminal_size((100, 24)).columns, 110)
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False, color_system=None)
     paragraph(setting(found), width)
-    for table in (overall(found, width), by_block(found, width), race(found, width)):
+    blocks = (by_block(found, width, "bias", bias), by_block(found, width, "cosine", cosine))
+    for table in (overall(found, width), *blocks, race(found, width)):
         if table is not None:
             with console.capture() as drawn:
                 console.print(table)
@@ -49,13 +52,16 @@ def setting(found: Comparison) -> str:
     s = found.setting
     probes = f"{s['probes']} probe{'s' * (s['probes'] > 1)} of {s['batch_size']} × {s['probe_steps']} tokens"
     draws = f", {s['draws']} draws each where there is chance" if any(row.strategy.random for row in found.rows) else ""
-    return f"{probes}, in windows of {s['steps']} steps{draws}"
+    sampled = "" if s["sampling"] == "sequential" else f", {s['sampling']} sampling"
+    return f"{probes}, in windows of {s['steps']} steps{sampled}{draws}"
 
 
 def said(found: Comparison) -> list[str]:
     """What could not run, the sentences, and what else is to be known."""
     failed = [f"{row.name} cannot run here: {row.reason}" for row in found.rows if row.reason]
-    failed += [f"{trial.name}: {trial.reason}" for trial in (found.race.trials if found.race else ()) if trial.reason]
+    refused = {row.name for row in found.rows if row.reason}
+    stopped = [trial for trial in (found.race.trials if found.race else ()) if trial.reason]
+    failed += [f"{trial.name}: {trial.reason}" for trial in stopped if trial.points or trial.name not in refused]
     warned = [f"note: {row.name}: {note}." for row in found.rows if row.measured for note in row.measured.notes]
     return [*failed, *found.words(), *warned, *(f"note: {note}." for note in found.notes)]
 
@@ -70,16 +76,16 @@ def overall(found: Comparison, width: int) -> Table:
     return table
 
 
-def by_block(found: Comparison, width: int) -> Table | None:
-    """The bias of each block of parameters; None where there is only one."""
+def by_block(found: Comparison, width: int, what: str, cell: Callable[[Accuracy], str]) -> Table | None:
+    """Something of each block of parameters; None where there is only one."""
     measured = [row for row in found.rows if row.measured is not None]
     blocks = list(dict.fromkeys(block for row in measured if row.measured for block in row.measured.blocks))
     if len(blocks) < 2:
         return None
-    table = columns("bias in", *blocks)
+    table = columns(f"{what} in", *blocks)
     for row in measured:
         own = row.measured.blocks if row.measured else {}
-        table.add_row(name(row.name, width), *(bias(own[block]) if block in own else NOTHING for block in blocks))
+        table.add_row(name(row.name, width), *(cell(own[block]) if block in own else NOTHING for block in blocks))
     return table
 
 
@@ -89,9 +95,15 @@ def race(found: Comparison, width: int) -> Table | None:
         return None
     table = columns(f"after {found.race.seconds:g} s of training", "perplexity", "tokens", "updates")
     for trial in found.race.trials:
-        tokens = f"{trial.points[-1][1]:,}" if trial.points else NOTHING
-        table.add_row(name(trial.name, width), figure(trial.perplexity), tokens, f"{trial.updates:,}")
+        table.add_row(name(trial.name, width), *ended(trial))
     return table
+
+
+def ended(trial: Trial) -> list[str]:
+    """Perplexity, tokens and updates of a training run at its end, or that it could not begin."""
+    if not trial.points:
+        return ["cannot run", NOTHING, NOTHING]
+    return [figure(trial.perplexity), f"{trial.points[-1][1]:,}", f"{trial.updates:,}"]
 
 
 def columns(first: str, *others: str) -> Table:
@@ -115,8 +127,7 @@ def figures(row: Row) -> list[str]:
         return ["cannot run", *[NOTHING] * (len(COLUMNS) - 1)]
     total, weight = row.measured.total, row.measured.weight
     noise = [f"{total.variance:.2g}", f"{total.signal_to_noise:.3g}"] if row.strategy.random else [NOTHING, NOTHING]
-    cosine = NOTHING if math.isnan(total.cosine) else f"{total.cosine:.4f}"
-    return [bias(total), cosine, *noise, *cost(row.cost), NOTHING if weight is None else f"{weight:.3g}"]
+    return [bias(total), cosine(total), *noise, *cost(row.cost), NOTHING if weight is None else f"{weight:.3g}"]
 
 
 def bias(found: Accuracy) -> str:
@@ -124,6 +135,11 @@ def bias(found: Accuracy) -> str:
     if not found.resolved:
         return f"≤ {share(found.bias_limit)}"
     return "0" if found.bias < ROUNDING else share(found.bias)
+
+
+def cosine(found: Accuracy) -> str:
+    """Of the mean estimate and the exact gradient."""
+    return NOTHING if math.isnan(found.cosine) else f"{found.cosine:.4f}"
 
 
 def cost(found: Cost) -> list[str]:

@@ -18,6 +18,7 @@ from bptt.cli.plugin import with_plugins
 from bptt.config import Setting, convert, format_strategy, known
 from bptt.data import Tokens
 from bptt.diagnostics import diagnose
+from bptt.diagnostics.comparison import whole
 from bptt.diagnostics.diagnosis import ROWS, STEPS
 from bptt.diagnostics.excerpt import part_of
 from bptt.errors import InputError
@@ -26,7 +27,6 @@ from bptt.models import LanguageModel
 from bptt.report import write_report
 from bptt.report.plots import draw_diagnosis, picture_path
 from bptt.training.directory import RunDirectory, as_json
-from bptt.types import Strategy
 
 SIZES = [
     Setting("steps", object, int, STEPS, "steps of the text that are looked at: lags beyond them are not seen"),
@@ -60,15 +60,17 @@ def parser() -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Measure, write, show."""
     table = with_plugins(args.plugin)
-    steps, rows = (step_count(s.key, convert(s, getattr(args, s.key, s.default))) for s in SIZES)
+    steps, rows = (convert(s, getattr(args, s.key, s.default)) for s in SIZES)
+    step_count("steps", steps)
+    whole("rows", rows, 1)
     if args.output:
         picture_path(args.output)  # a name that cannot be drawn is refused before anything is measured
     directory = RunDirectory(args.run).require()
-    strategy, window = own_strategy(directory, table)
+    trained = own_training(directory, table)
     model = open_model(args)
     name, tokens = own_part(args, model, steps)
     with counting("gradients") as progress:
-        measured = diagnose(model, tokens, strategy=strategy, window=window, steps=steps, rows=rows, progress=progress)
+        measured = diagnose(model, tokens, **trained, steps=steps, rows=rows, progress=progress)
     found = dataclasses.replace(measured, spell=lambda value: format_strategy(value, table))
     told = {"checkpoint": args.checkpoint, "part": name, **found.to_json()}
     directory.write("diagnose.json", as_json("diagnose.json", told))
@@ -83,16 +85,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def own_strategy(directory: RunDirectory, table: Mapping[str, Any]) -> tuple[Strategy, int]:
-    """How the run was trained, and the steps of its windows; InputError if its config.yaml does not say."""
+def own_training(directory: RunDirectory, table: Mapping[str, Any]) -> dict[str, Any]:
+    """How the run was trained: its strategy, and how its text was cut; InputError if its config.yaml does not say."""
     saved = directory.read_config()
     if "corpus" not in saved:
         raise InputError("This run was not made by `bptt train`", str(directory.path), "Use bptt.diagnose in your code")
-    gradient, steps = (known(key) for key in ("gradient", "steps"))
-    return (
-        convert(gradient, saved.get("gradient", gradient.default), table),
-        convert(steps, saved.get("steps", steps.default)),
-    )
+    names = {"strategy": "gradient", "window": "steps", "sampling": "sampling", "block": "block"}
+    settings = {name: known(key) for name, key in names.items()}
+    return {name: convert(s, saved.get(s.key, s.default), table) for name, s in settings.items()}
 
 
 def own_part(args: argparse.Namespace, model: LanguageModel, steps: int) -> tuple[str, Tokens]:

@@ -32,6 +32,8 @@ def show(found: Diagnosis, title: str) -> None:
         print("\nwhat to change")
         for line in found.advice():
             paragraph(f"· {line}", width)
+    for note in found.notes:
+        paragraph(f"\nnote: {note}.", width)
 
 
 def by_lag(found: Diagnosis, width: int) -> list[str]:
@@ -76,10 +78,11 @@ def marks(count: int, pool: int) -> str:
 def truncated(found: Diagnosis, width: int) -> list[str]:
     """What is lost with K terms of each loss, and with plain stretches of K steps."""
     errors = dict(zip(found.lags.terms.tolist(), found.lags.errors.tolist(), strict=True))
-    terms = [k for k in (2**i for i in range(1, 20)) if k in errors and k < found.setting["steps"]]
+    doubling = {k for k in (2**i for i in range(1, 20)) if k in errors and k < found.setting["steps"]}
+    terms = sorted(doubling | found.stretches.keys())
     rows = [
         ("K", [str(k) for k in terms]),
-        ("K terms of each loss", [share(errors[k]) for k in terms]),
+        ("K terms of each loss", [share(errors[k]) if k in errors else NOTHING for k in terms]),
         ("stretches of K steps", [share(found.stretches[k]) if k in found.stretches else NOTHING for k in terms]),
     ]
     return ["off the exact gradient", *lines(rows, width)]
@@ -95,7 +98,8 @@ def products(found: Diagnosis, width: int) -> list[str]:
         ("spectral radius of D_t", f"{figure(min(radii))} … {figure(max(radii))}" if radii else NOTHING),
         ("Lyapunov exponents", ", ".join(first) + (", …" if len(found.exponents) > len(first) else "")),
     ]
-    product = ["products of k Jacobians D_t … D_(t−k+1)", *lines(rows, width)] if spans else []
+    heading = f"products of k Jacobians D_t … D_(t−k+1), {found.jacobians.where}"
+    product = [heading, *lines(rows, width)] if spans else []
     return [*product, table(facts)]
 
 

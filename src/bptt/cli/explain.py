@@ -75,10 +75,12 @@ def run(args: argparse.Namespace) -> int:
     table = with_plugins(args.plugin)
     numbers = {setting.key: convert(setting, getattr(args, setting.key, setting.default)) for setting in SETTINGS}
     text = line_of_text(args, numbers)
+    check_strategies_named(args, numbers, text)
     if args.output:
         picture_path(args.output)  # a name that cannot be drawn is refused before anything is measured
     written = args.strategy or [name for name in CUT if text is not None and name.partition(":")[0] in table]
     strategies = [seeded(parse_strategy(one, table), numbers["seed"]) for one in written]
+    check_heeded(strategies, numbers)
     if args.cite:
         print("\n\n".join(dict.fromkeys(map(citation, strategies or table.values()))))
     elif not strategies:
@@ -95,6 +97,27 @@ def run(args: argparse.Namespace) -> int:
 def seeded(strategy: Any, seed: int | None) -> Any:
     """The strategy with another first draw, if it draws."""
     return dataclasses.replace(strategy, seed=seed) if strategy.random and seed is not None else strategy
+
+
+def check_strategies_named(args: argparse.Namespace, numbers: dict[str, int | None], text: str | None) -> None:
+    """InputError for a flag about a map or a picture where none is made, instead of leaving it out unsaid."""
+    drawn = {"--view": args.view, "--output": args.output, "--text": args.text}
+    given = [name for name, value in {**{f"--{key}": n for key, n in numbers.items()}, **drawn}.items() if value is not None]
+    if args.cite and given:
+        raise InputError("--cite prints what to cite, and nothing else", ", ".join(given), "Leave one of them out")
+    if given and not args.strategy and text is None:
+        raise InputError("There is no strategy to show", ", ".join(given), f"Name one: bptt explain full {given[0]} …")
+
+
+def check_heeded(strategies: list[Any], numbers: dict[str, int | None]) -> None:
+    """InputError for a number that no strategy given depends on."""
+    for name, fact, why in (
+        ("draws", "random", "There is no chance in what is to be explained"),
+        ("seed", "random", "There is no chance in what is to be explained"),
+        ("window", "per_window", "Where windows end leaves no trace in what is to be explained"),
+    ):
+        if numbers[name] is not None and not any(getattr(one, fact) for one in strategies):
+            raise InputError(why, f"--{name} {numbers[name]}", "Leave it out")
 
 
 def line_of_text(args: argparse.Namespace, numbers: dict[str, int | None]) -> str | None:
@@ -155,14 +178,14 @@ def show_all(args: argparse.Namespace, table: Any) -> None:
     if args.json:
         emit({"strategies": told})
     elif columns() >= 88:
-        print(grid([SHOWN, *([word(said[name]) for name in SHOWN] for said in told)], columns()))
+        print(grid([SHOWN, *([word(said, name) for name in SHOWN] for said in told)], columns()))
     else:
         print("\n".join(paragraph(said, SHOWN[1:]) for said in told))
 
 
 def paragraph(said: dict[str, Any], names: Sequence[str]) -> str:
     """A strategy, and below it some of its facts."""
-    return f"{said['strategy']}\n{grid([(name, word(said[name])) for name in names], columns(), indent=2)}"
+    return f"{said['strategy']}\n{grid([(name, word(said, name)) for name in names], columns(), indent=2)}"
 
 
 def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap]) -> None:

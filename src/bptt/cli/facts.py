@@ -15,7 +15,7 @@ from typing import Any
 from bptt.errors import BpttError
 from bptt.gradients import citation
 
-FACTS = ("exact", "unbiased", "random", "online", "omits", "cost", "memory")
+FACTS = ("exact", "unbiased", "per_window", "random", "online", "omits", "cost", "memory")
 ANY_NUMBER = 16  # stands for an argument that a strategy needs, where only its facts are asked for
 
 
@@ -55,8 +55,11 @@ def required(field: Any) -> bool:
     return field.default is field.default_factory is dataclasses.MISSING
 
 
-def word(fact: bool | str | None) -> str:
-    """A fact for people."""
+def word(said: Mapping[str, Any], name: str) -> str:
+    """A fact for people; what holds for the gradient of a window, and not for that of the stream, is said to."""
+    fact = said[name]
+    if fact is True and name in ("exact", "unbiased") and said["per_window"]:
+        return "in a window"
     return fact if isinstance(fact, str) else {True: "yes", False: "no", None: "–"}[fact]
 
 

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,10 +17,12 @@ import torch
 from bptt.data import Corpus
 from bptt.diagnostics.cost import ROUNDS, Cost, costs
 from bptt.diagnostics.estimator import Accuracy, Measured, Reference
-from bptt.diagnostics.probes import Probe, find_probes, probe_length
+from bptt.diagnostics.excerpt import DROPOUT_OFF
+from bptt.diagnostics.probes import Probe, find_probes, probe_length, training_stream
 from bptt.diagnostics.race import Race, held_out, hold_race
 from bptt.diagnostics.verdict import verdict
 from bptt.errors import BpttError, InputError
+from bptt.gradients.settings import require_strategy
 from bptt.models import LanguageModel
 from bptt.training.devices import find_device, precision
 from bptt.training.fit import choose
@@ -142,6 +144,7 @@ def compare(
         found = bptt.compare(model, corpus, [bptt.Full(), bptt.Truncated(16), bptt.Randomized(16)], batch_size=32, steps=64)
         print(*found.words(), found.rows[1].measured.total.bias)
     """
+    check_kinds(model, corpus, gradient)
     strategies = named(gradient)
     chosen = choose(settings)
     check_numbers(probes, draws, race)
@@ -169,17 +172,19 @@ class Ground:
     @classmethod
     def of(cls, model: LanguageModel, corpus: Corpus, settings: TrainSettings, count: int, wanted: int | None) -> Ground:
         """With at most `count` probes of `wanted` steps."""
-        batch = settings.batch_size
-        length = probe_length(corpus.train, batch, settings.steps, wanted)
-        dtype, _ = precision(settings.dtype)
-        own = copy.deepcopy(model).to(device=find_device(settings.device), dtype=dtype).train()
-        notes = []
+        s = settings
+        length = probe_length(corpus.train, s.batch_size, s.steps, wanted)
+        stream = training_stream(corpus.train, s.batch_size, s.steps, length, s.sampling, s.block, s.seed)
+        dtype, _ = precision(s.dtype)
+        own = copy.deepcopy(model).to(device=find_device(s.device), dtype=dtype).train()
+        notes = list(stream.notes)
         if not own.unroll().repeatable:
             own.eval()
-            notes.append("Dropout of torch.nn was off: it would have drawn another mask for each gradient")
-        probes = find_probes(own.unroll(), corpus.train, batch_size=batch, steps=length, count=count, seed=settings.seed)
+            notes.append(DROPOUT_OFF)
+        probes = find_probes(own.unroll(), stream, steps=length, count=count)
         if len(probes) < count:
-            notes.append(f"The text has room for {len(probes)} probe{'s' * (len(probes) > 1)} of {length} steps, not {count}")
+            room = f"{len(probes)} probe{'s' * (len(probes) > 1)} of {probes[0].window.steps} steps"
+            notes.append(f"The text has room for {room}, not {count}")
         return cls(own, settings, probes, tuple(notes), ", ".join(map(str, corpus.facts.get("sources", ()))))
 
     @property
@@ -190,12 +195,13 @@ class Ground:
     def setting(self, draws: int) -> dict[str, Any]:
         """Everything that the numbers depend on, for the record."""
         window, s = self.probes[0].window, self.settings
-        sizes = {"batch_size": s.batch_size, "steps": s.steps, "probe_steps": window.steps, "probes": len(self.probes)}
+        sizes = {"batch_size": window.batch_size, "steps": s.steps, "probe_steps": window.steps, "probes": len(self.probes)}
+        handed = {"sampling": s.sampling, **({} if s.block is None else {"block": s.block})}
         made = {"hidden_size": self.model.settings.hidden_size, "layers": self.model.settings.layers}
         return {
             **{"corpus": self.source, "cell": cell_name(self.model), **({} if self.model.own_cell else made)},
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            **{**sizes, "draws": draws, "seed": s.seed, "dtype": s.dtype, "device": str(window.mask.device)},
+            **{**sizes, **handed, "draws": draws, "seed": s.seed, "dtype": s.dtype, "device": str(window.mask.device)},
             "threads": torch.get_num_threads(),
         }
 
@@ -237,8 +243,7 @@ def named(gradient: Sequence[Strategy] | Mapping[str, Strategy]) -> dict[str, St
     if not values:
         raise InputError("There is no strategy to compare", repr(gradient), "Give several: [bptt.Full(), bptt.Truncated(16)]")
     for value in values:
-        if isinstance(value, type) or not isinstance(value, Strategy):
-            raise InputError("This is no gradient strategy", repr(value), "Give for example bptt.Truncated(16)")
+        require_strategy(value)
     names = list(gradient) if isinstance(gradient, Mapping) else [spelled(value) for value in values]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -253,13 +258,31 @@ def spelled(strategy: Any) -> str:
     return f"{type(strategy).__name__}({', '.join(given)})"
 
 
+def check_kinds(model: object, corpus: object, gradient: object) -> None:
+    """InputError for an argument of another kind than it must be."""
+    if not isinstance(model, LanguageModel):
+        raise InputError("This is no model", repr(model)[:80], "Give a bptt.LanguageModel, or run.model of a bptt.Run")
+    if not isinstance(corpus, Corpus):
+        raise InputError("This is no corpus", repr(corpus)[:80], "Give what bptt.read_text returns")
+    if not isinstance(gradient, Iterable) or isinstance(gradient, str):
+        raise InputError(
+            "gradient must be several strategies", repr(gradient), "Give a list: [bptt.Full(), bptt.Truncated(16)]"
+        )
+
+
 def check_numbers(probes: int, draws: int, race: float | None) -> None:
     """InputError for numbers that cannot be."""
-    for name, value, least in (("probes", probes, 1), ("draws", draws, LEAST_DRAWS)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}", f"{name}={value!r}", f"Try {name}=4")
+    whole("probes", probes, 1)
+    whole("draws", draws, LEAST_DRAWS)
     if race is not None and not (isinstance(race, int | float) and not isinstance(race, bool) and 0 < race < math.inf):
         raise InputError("race must be a number of seconds above 0", f"race={race!r}", "Try race=20, or leave it out")
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """`value`, if it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}", f"{name}={value!r}", f"Try {name}=4")
+    return value
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bptt.diagnostics.estimator import redrawn
 from bptt.diagnostics.shades import shaded
 from bptt.errors import InputError
-from bptt.gradients.settings import step_count
+from bptt.gradients.settings import require_strategy, step_count
 from bptt.models import Unroll
 from bptt.types import Strategy, Window
 
@@ -154,7 +154,8 @@ def credit(
         window    steps of the windows that the strategy is handed; None: T. It matters only if the strategy is `per_window`
         progress  called with (draws done, draws wanted)
 
-    InputError for an online rule with a bias of its own, whose gradient is no weighted sum of credits, and for a T too large.
+    InputError for what is no strategy, for an online rule with a bias of its own, whose gradient is no weighted sum of credits,
+    and for a T too large.
 
     >>> import bptt
     >>> bptt.credit(bptt.Truncated(2), 4).by_lag()[0]
@@ -183,6 +184,7 @@ def credit(
 
 def _measurable(strategy: Strategy, steps: int) -> None:
     """InputError where a map would have no meaning, or no end."""
+    require_strategy(strategy)
     if strategy.online and not strategy.unbiased:
         raise InputError(
             f"{type(strategy).__name__} has no credit map: its gradient is not a weighted sum of credits",

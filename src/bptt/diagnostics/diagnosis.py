@@ -6,6 +6,7 @@ Knows how the measurements of this room come together; must not know files, term
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bptt.diagnostics.comparison import Counter, spelled
+from bptt.diagnostics.comparison import Counter, spelled, whole
 from bptt.diagnostics.estimator import Measured, Reference
-from bptt.diagnostics.excerpt import Data, excerpt, precise
+from bptt.diagnostics.excerpt import DROPOUT_OFF, Data, excerpt, precise
 from bptt.diagnostics.findings import advice, gated, sentences, verdict
 from bptt.diagnostics.jacobians import Jacobians, along
 from bptt.diagnostics.lags import Lags, lags
 from bptt.diagnostics.lyapunov import exponents
-from bptt.diagnostics.probes import Probe
+from bptt.diagnostics.probes import Probe, anew
 from bptt.diagnostics.steps import floats, trained
 from bptt.errors import InputError
 from bptt.gradients import Truncated
@@ -49,8 +50,10 @@ class Diagnosis:
     exponents   [m] the leading Lyapunov exponents, the mean over the rows, falling
     stretches   for each length k, the relative error of plain `Truncated(k)`
     strategy    what the run uses, if it was named, and `own`, how its gradient lies to the exact one
-    setting     sizes of the measurement: steps, rows, window, state (floats per row), gated
+    setting     sizes of the measurement: steps, rows, window, unbroken (the longest piece that no reset of all rows cuts),
+                state (floats per row), gated
     spell       how strategies are written in its words
+    notes       what was not as one might expect
     """
 
     lags: Lags
@@ -61,6 +64,7 @@ class Diagnosis:
     own: Measured | None
     setting: Mapping[str, Any]
     spell: Spell = spelled
+    notes: tuple[str, ...] = ()
 
     @property
     def k90(self) -> int:
@@ -91,7 +95,8 @@ class Diagnosis:
         return advice(self)
 
     def __str__(self) -> str:
-        return "\n".join([*self.words(), *(f"· {line}" for line in self.advice())])
+        notes = (f"note: {note}." for note in self.notes)
+        return "\n".join([*self.words(), *(f"· {line}" for line in self.advice()), *notes])
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and words; None where there is no number."""
@@ -100,6 +105,7 @@ class Diagnosis:
                 "verdict": self.verdict,
                 "words": self.words(),
                 "advice": self.advice(),
+                "notes": list(self.notes),
                 "setting": dict(self.setting),
                 "k90": self.k90,
                 "k99": self.k99,
@@ -116,6 +122,7 @@ class Diagnosis:
                 "radii": self.jacobians.radii.flatten().tolist(),
                 "spans": self.jacobians.spans.tolist(),
                 "singular": self.jacobians.mean_singular().tolist(),
+                "jacobians_of": {"rows": len(self.jacobians.radii), "steps": self.jacobians.steps},
             }
         )
 
@@ -134,6 +141,8 @@ def diagnose(
     *,
     strategy: Strategy | None = None,
     window: int | None = None,
+    sampling: str = "sequential",
+    block: int | None = None,
     steps: int = STEPS,
     rows: int = ROWS,
     progress: Progress | None = None,
@@ -145,12 +154,14 @@ def diagnose(
 
     Arguments:
         model     a `LanguageModel` or a `bptt.Unroll`; a copy of it in float64 is measured, nothing of it changes
-        data      a corpus (its validation part if it is long enough, else its training part), tokens, or windows [B, T, …] that
-                  continue each other
+        data      a corpus (its validation part if it is long enough, else its training part), tokens, or windows [B, T, …] as
+                  a stream hands them out
         strategy  what the model is trained with: its gradient on these steps is held against the exact one
         window    steps of the windows that the strategy is handed; None: all steps in one
+        sampling  how a text is cut into windows, as for `fit`: with "random" each begins anew, and no gradient crosses that
+        block     tokens in a block of shuffled sampling, likewise
         steps     T, that are looked at; fewer if there are not so many. The state is warmed up before them
-        rows      B, likewise
+        rows      B, their number, likewise
         progress  called with (done, in all)
 
     What lies beyond T steps is not seen: K90 near T means that more may be needed. The errors are those of a gradient summed
@@ -164,8 +175,9 @@ def diagnose(
 
     Source: Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
     """
-    for name, value in (("steps", steps), ("rows", rows), ("window", window or 1)):
+    for name, value in (("steps", steps), ("window", 1 if window is None else window)):
         step_count(name, value)
+    whole("rows", rows, 1)
     if strategy is not None and (isinstance(strategy, type) or not isinstance(strategy, Strategy)):
         raise InputError("This is no gradient strategy", repr(strategy), "Give for example bptt.Truncated(16)")
     before = random_state()
@@ -173,8 +185,9 @@ def diagnose(
         with torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what a strategy warns of is measured here
             unroll = precise(model)
-            probe = excerpt(unroll, data, steps, rows)
-            return measure(unroll, probe, strategy, window or probe.window.steps, progress or (lambda done, total: None))
+            probe = excerpt(unroll, data, steps, rows, window=window, sampling=sampling, block=block)
+            found = measure(unroll, probe, strategy, window or probe.window.steps, progress or (lambda done, total: None))
+            return found if unroll.training else dataclasses.replace(found, notes=(DROPOUT_OFF,))
     finally:
         set_random_state(before)
 
@@ -185,7 +198,9 @@ def measure(unroll: Unroll, probe: Probe, strategy: Strategy | None, window: int
     size = sum(leaf[0].numel() for leaf in floats(probe.state))
     if not size:
         raise InputError("The model carries no state from step to step", "no float leaf", "Give a recurrent model")
-    lengths = [k for k in (2**i for i in range(20)) if SHORTEST <= k < seen.steps]
+    unbroken = max(end - start for start, end in itertools.pairwise([*anew(seen), seen.steps]))
+    # Where rows start anew sooner than that, stretches as long as this are the longest of use.
+    lengths = [k for k in (2**i for i in range(20)) if SHORTEST <= k < unbroken] + [unbroken] * (unbroken < seen.steps)
     draws = 0 if strategy is None else DRAWS if strategy.random else 1
     count = Counter(progress, 2 * seen.steps + size + len(lengths) + draws)
     if not trained(unroll) or not (reference := Reference(unroll, [probe], lambda: None)).norm:
@@ -198,6 +213,7 @@ def measure(unroll: Unroll, probe: Probe, strategy: Strategy | None, window: int
     states = unroll.states(seen, probe.state)
     jacobians = along(unroll, seen, states, count)
     rates = exponents(unroll, seen, states, EXPONENTS, count)
-    setting = {"steps": seen.steps, "rows": seen.batch_size, "window": window, "state": size, "gated": gated(unroll)}
+    sizes = {"steps": seen.steps, "rows": seen.batch_size, "window": window, "unbroken": unbroken}
+    setting = {**sizes, "state": size, "gated": gated(unroll)}
     known = rates[~rates.isnan().any(1)]
     return Diagnosis(by_lag, jacobians, known.mean(0).cpu(), stretches, strategy, own, setting)

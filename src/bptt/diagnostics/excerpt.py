@@ -14,10 +14,12 @@ from torch import Tensor
 
 from bptt import nest
 from bptt.data import Corpus, Tokens
-from bptt.diagnostics.probes import Probe, find_probes
+from bptt.diagnostics.probes import Probe, anew, find_probes, training_stream
 from bptt.errors import ContractError, InputError
 from bptt.models import LanguageModel, Unroll
 from bptt.types import Window
+
+DROPOUT_OFF = "Dropout of torch.nn was off: it would have drawn another mask for each gradient"
 
 Data = Corpus | Tokens | Window | Iterable[Window]
 
@@ -35,31 +37,40 @@ def precise(model: LanguageModel | Unroll, dtype: torch.dtype = torch.float64) -
     return own if own.repeatable else own.eval()
 
 
-def excerpt(unroll: Unroll, data: Data, steps: int, rows: int) -> Probe:
+def excerpt(
+    unroll: Unroll,
+    data: Data,
+    steps: int,
+    rows: int,
+    *,
+    window: int | None = None,
+    sampling: str = "sequential",
+    block: int | None = None,
+) -> Probe:
     """A probe of `rows` rows and `steps` steps, fewer where there are not so many, with a state warmed up before it.
 
     Arguments: unroll, from `precise`; data, a corpus (its validation part if that is long enough, else its training part),
-    tokens, or windows that continue each other, as a stream hands them out. A text gives the steps before the probe to warm up
-    the state, as many again; windows give what they have beyond `steps`, and at least a fifth.
+    tokens, or windows, as a stream hands them out. A text is read as `sampling` would, in windows of `window` steps and blocks
+    of `block`; it gives the steps before the probe to warm up the state, as many again. Windows give what they have beyond
+    `steps`, and at least a fifth; if rows start anew in the first half of a probe, it begins with them.
     """
     if isinstance(data, Corpus):
         data = part_of(data, steps)
-    if isinstance(data, Tokens):
-        return _of_tokens(unroll, data, steps, rows)
-    return _of_windows(unroll, [data] if isinstance(data, Window) else data, steps, rows)
+    if not isinstance(data, Tokens):
+        return _of_windows(unroll, [data] if isinstance(data, Window) else data, steps, rows)
+    targets = len(data) - 1
+    rows = max(1, min(rows, targets // (2 * steps)))
+    steps = min(steps, targets // rows // 2)
+    _require(steps)
+    if sampling == "random" and window is not None and window < steps:
+        steps -= steps % window  # whole windows
+    stream = training_stream(data, rows, window or steps, steps, sampling, block, 0)
+    return find_probes(unroll, stream, steps=steps, count=1)[0]
 
 
 def part_of(corpus: Corpus, steps: int) -> Tokens:
     """The validation part if it holds one row, else the training part."""
     return corpus.valid if corpus.valid is not None and len(corpus.valid) > 2 * steps else corpus.train
-
-
-def _of_tokens(unroll: Unroll, tokens: Tokens, steps: int, rows: int) -> Probe:
-    targets = len(tokens) - 1
-    rows = max(1, min(rows, targets // (2 * steps)))
-    steps = min(steps, targets // rows // 2)
-    _require(steps)
-    return find_probes(unroll, tokens, batch_size=rows, steps=steps, count=1, seed=0)[0]
 
 
 def _of_windows(unroll: Unroll, windows: Iterable[Window], steps: int, rows: int) -> Probe:
@@ -76,6 +87,7 @@ def _of_windows(unroll: Unroll, windows: Iterable[Window], steps: int, rows: int
     _require(steps)
     assert joined is not None
     start = joined.steps - steps
+    start = next((first for first in anew(joined) if start <= first <= start + steps // 2), start)
     with torch.no_grad():
         state = unroll.initial_state(joined.batch_size)
         state = unroll.segment(joined[:, :start], state)[1] if start else state

@@ -54,7 +54,14 @@ def lag_of(found: Diagnosis, left: float) -> int | None:
 
 def sentences(found: Diagnosis) -> list[str]:
     """The verdict, what the run's strategy misses, how many terms are enough, how products of Jacobians grow."""
-    return [_reach(found), *_own(found), _terms(found), *_growth(found)]
+    return [_reach(found), *_anew(found), *_own(found), _terms(found), *_growth(found)]
+
+
+def _anew(found: Diagnosis) -> list[str]:
+    unbroken = found.setting["unbroken"]
+    if unbroken >= found.setting["steps"]:
+        return []
+    return [f"Rows start anew after {unbroken} steps at most: no gradient reaches further, in training as here."]
 
 
 def _reach(found: Diagnosis) -> str:
@@ -166,7 +173,7 @@ def _against_vanishing(found: Diagnosis) -> list[str]:
     if found.verdict != "vanish":
         return []
     remedy = (
-        "train longer, or begin with gates that keep (a forget bias of 1)."
+        "train longer, or begin with gates that keep: a bias of 1 on the forget gates of an LSTM, on the update gates of a GRU."
         if found.setting["gated"]
         else "an LSTM or GRU, or recurrent weights that begin orthogonal."
     )

@@ -25,14 +25,22 @@ LARGEST = 3  # singular values of each product
 class Jacobians:
     """What the Jacobians of the last steps of a window do, by row.
 
-    radii     [B, ≤ 8] spectral radius of D_t at steps spread evenly
+    steps     how many steps at the end of the window those are
+    radii     [B, ≤ 8] spectral radius of D_t at steps spread evenly; B, the rows that were looked at
     spans     [P] lengths 1, 2, 4, 8, … of products that end with the last step
     singular  [B, P, ≤ 3] the largest singular values of D_T … D_{T−k+1}, for each k of `spans`
     """
 
+    steps: int
     radii: Tensor
     spans: Tensor
     singular: Tensor
+
+    @property
+    def where(self) -> str:
+        """What was looked at, in words."""
+        rows = len(self.radii)
+        return f"the last {self.steps} step{'s' * (self.steps != 1)} of {rows} row{'s' * (rows > 1)}"
 
     def mean_singular(self) -> Tensor:
         """[P, ≤ 3] the geometric mean over the rows."""
@@ -64,13 +72,13 @@ def along(unroll: Unroll, window: Window, states: State, progress: Callable[[], 
     most = NUMBERS // state_size(states) ** 2
     span = min(quiet_steps(window), max(1, most))
     if not span:
-        return Jacobians(torch.zeros(1, 0), torch.zeros(0, dtype=torch.long), torch.zeros(1, 0, LARGEST))
+        return Jacobians(0, torch.zeros(1, 0), torch.zeros(0, dtype=torch.long), torch.zeros(1, 0, LARGEST))
     rows, start = max(1, min(window.batch_size, most // span)), window.steps - span
     steps = jacobians(unroll, window[:rows, start:], nest.map(lambda leaf: leaf[:rows, start:], states), progress)
     spans = [2**i for i in range(span.bit_length())]
     looks = torch.linspace(0, span - 1, min(span, LOOKS)).round().long()
     radii = torch.linalg.eigvals(steps[:, looks]).abs().amax(-1)
-    return Jacobians(radii.cpu(), torch.tensor(spans), products(steps, spans).cpu())
+    return Jacobians(span, radii.cpu(), torch.tensor(spans), products(steps, spans).cpu())
 
 
 def products(steps: Tensor, spans: list[int]) -> Tensor:

@@ -5,12 +5,15 @@ Knows streams and the `Unroll` protocol; must not know what is measured.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
+import warnings
 
 import torch
 
 from bptt import nest
-from bptt.data import Tokens
+from bptt.data import TextStream, Tokens
 from bptt.errors import InputError
 from bptt.types import State, Unroll, Window
 
@@ -19,15 +22,37 @@ WINDOWS = 4  # windows of training in a probe, if the text has room for them
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """B rows of T steps, and the state before them: warmed up on the text before, so it is not zero."""
+    """B rows of T steps, and the state before them: warmed up on the text before, so it is not zero.
+
+    begins  the first step, and all others at which a window has to begin, because one ends before them
+    """
 
     window: Window
     state: State
+    begins: tuple[int, ...] = (0,)
 
     def cut(self, steps: int) -> list[Window]:
         """The probe as a loader would hand it out, in windows of `steps`, and the empty one that closes what is open."""
-        starts = range(0, self.window.steps, steps)
-        return [*(self.window[:, start : start + steps] for start in starts), self.window[:, :0]]
+        pieces = itertools.pairwise([*self.begins, self.window.steps])
+        starts = [start for first, end in pieces for start in range(first, end, steps)]
+        ends = [*starts[1:], self.window.steps]
+        return [*(self.window[:, a:b] for a, b in zip(starts, ends, strict=True)), self.window[:, :0]]
+
+
+def anew(window: Window) -> list[int]:
+    """Where the pieces of a window begin that no row carries a state into: its first step, and every one where all reset."""
+    return sorted({0, *window.reset.all(0).nonzero().flatten().tolist()})
+
+
+def training_stream(
+    tokens: Tokens, batch_size: int, steps: int, length: int, sampling: str, block: int | None, seed: int
+) -> TextStream:
+    """The text as training is handed it; as lanes, whose windows continue each other, in windows of a probe's `length`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they are the stream's notes as well
+        if sampling == "sequential":
+            return tokens.stream(batch_size, length, sampling, block=block, seed=seed, offset=False)
+        return tokens.stream(batch_size, steps, sampling, block=block, seed=seed)
 
 
 def probe_length(tokens: Tokens, batch_size: int, steps: int, wanted: int | None) -> int:
@@ -49,21 +74,55 @@ def probe_length(tokens: Tokens, batch_size: int, steps: int, wanted: int | None
 
 
 @torch.no_grad()
-def find_probes(unroll: Unroll, tokens: Tokens, *, batch_size: int, steps: int, count: int, seed: int) -> list[Probe]:
-    """At most `count` probes of `steps` steps, spread over the text; none overlaps another.
+def find_probes(unroll: Unroll, stream: TextStream, *, steps: int, count: int) -> list[Probe]:
+    """At most `count` probes of `steps` steps (or an epoch, if that is shorter), spread over it; none overlaps another.
 
-    Arguments: tokens, the text; batch_size, rows B; seed, of the dropout masks. The state before a probe is that of the
-    model after the `steps` steps before it.
+    A probe begins where a window does. The state before it is that of the model after the `steps` steps before.
     """
-    stream = tokens.stream(batch_size, steps, seed=seed, offset=False)
-    last = (len(tokens) - 1) // batch_size // steps - 1
     device = next(parameter.device for _, parameter in unroll.named_parameters())
+    epoch = Epoch(stream)
+    steps = min(steps, epoch.borders[-1])
+    starts = epoch.starts(steps)
     found = []
-    for number in spread(last, count):
-        before, window = (stream.window(n).to(device) for n in (number - 1, number))
-        _, state = unroll.segment(before, unroll.initial_state(batch_size))
-        found.append(Probe(window, nest.detach(state)))
+    for start in (starts[number - 1] for number in spread(len(starts), count)):
+        state = unroll.initial_state(stream.batch_size)
+        if start:
+            state = unroll.segment(epoch.steps(max(0, start - steps), start).to(device), state)[1]
+        window = epoch.steps(start, start + steps).to(device)
+        found.append(Probe(window, nest.detach(state), epoch.begins(start, start + steps)))
     return found
+
+
+class Epoch:
+    """The windows of a stream's epoch, one after the other in time."""
+
+    def __init__(self, stream: TextStream) -> None:
+        self.stream = stream
+        plan = stream.layout.plan(stream.epoch)
+        pieces = [min(plan.steps, plan.block - first) for first in range(0, plan.block, plan.steps)]
+        self.borders = [0, *itertools.accumulate(pieces * len(plan.starts))]
+
+    def starts(self, steps: int) -> list[int]:
+        """Where probes can begin, one after the other; lanes need as many steps again before the first, to warm up."""
+        free = steps if self.stream.sampling == "sequential" else 0
+        found = []
+        for border in self.borders:
+            if free <= border <= self.borders[-1] - steps:
+                found.append(border)
+                free = border + steps
+        return found
+
+    def begins(self, first: int, last: int) -> tuple[int, ...]:
+        """Where windows begin among these steps, counted from `first` on; lanes could be cut anywhere else as well."""
+        if self.stream.sampling == "sequential":
+            return (0,)
+        return tuple(border - first for border in self.borders if first <= border < last)
+
+    def steps(self, first: int, last: int) -> Window:
+        """The steps from `first` up to, not including, `last`."""
+        start, end = bisect.bisect_right(self.borders, first) - 1, bisect.bisect_left(self.borders, last)
+        joined = Window.cat(*map(self.stream.window, range(start, end)))
+        return Window.cat(joined[:, first - self.borders[start] : last - self.borders[start]])
 
 
 def spread(last: int, count: int) -> list[int]:

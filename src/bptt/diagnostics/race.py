@@ -17,6 +17,7 @@ from bptt.errors import BpttError, DivergedError, InputError
 from bptt.models import LanguageModel
 from bptt.training.loop import Training
 from bptt.training.prepare import prepare
+from bptt.training.rehearsal import rehearse
 from bptt.training.settings import TrainSettings
 from bptt.types import Strategy
 
@@ -100,6 +101,7 @@ class Runner:
         plain: dict[str, Any] = {"gradient": strategy, "schedule": "constant", "tensorboard": False, "sample_prefix": ()}
         try:
             self.training = prepare(self.model, corpus, dataclasses.replace(settings, **plain))
+            rehearse(self.training)
             self.going = endless(self.training)
         except BpttError as error:
             self.reason = str(error)
@@ -113,8 +115,9 @@ class Runner:
             while self.seconds < until:
                 self.seconds += timed(self.going.__next__, device)
             perplexity = self.model.evaluate(self.judge).perplexity
-        except DivergedError as error:
-            self.reason = f"diverged after {self.seconds:.1f} s: {error}"
+        except BpttError as error:
+            how = "diverged" if isinstance(error, DivergedError) else "stopped"
+            self.reason = f"{how} after {self.seconds:.1f} s: {error}"
             return
         self.updates = self.training.step
         self.points.append((self.seconds, self.training.tokens, perplexity))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bptt import nest
+from bptt.gradients.pull import pulled
 from bptt.models import Unroll
 from bptt.types import State, Window
 
@@ -37,19 +38,19 @@ class Steps:
 
     def from_losses(self) -> Tensor:
         """∂l_t/∂h_{t−1} [B, T, n]: the loss of every step, as the state before it sees it."""
-        return self._vector(_grad([self._losses.sum()], self._before))
+        return self._vector(pulled([self._losses.sum()], self._before, keep=True))
 
     def losses_to_parameters(self) -> Gradient:
         """Σ_t ∂l_t/∂θ with every h_{t−1} held fixed: all credits of lag 0."""
-        return _grad([self._losses.sum()], self.parameters)
+        return pulled([self._losses.sum()], self.parameters, keep=True)
 
     def back(self, adjoint: Tensor) -> Tensor:
         """D_tᵀ a_t for every step: adjoints at the states after [B, ≤ T, n] → at the states before [B, T, n]."""
-        return self._vector(_grad(self._after, self._before, self._leaves(adjoint)))
+        return self._vector(pulled(self._after, self._before, self._leaves(adjoint), keep=True))
 
     def to_parameters(self, adjoint: Tensor) -> Gradient:
         """Σ_t I_tᵀ a_t: adjoints at the states after [B, ≤ T, n] → gradient."""
-        return _grad(self._after, self.parameters, self._leaves(adjoint))
+        return pulled(self._after, self.parameters, self._leaves(adjoint), keep=True)
 
     def _vector(self, leaves: Sequence[Tensor]) -> Tensor:
         return joined(leaves).unflatten(0, self.shape)
@@ -80,20 +81,9 @@ def trained(unroll: Unroll) -> list[Tensor]:
 def exact_gradient(unroll: Unroll, window: Window, state: State) -> Gradient:
     """∂(Σ losses of the window)/∂θ by autograd through one segment, the state before it held fixed."""
     loss, _ = unroll.segment(window, nest.detach(state))
-    return _grad([loss], trained(unroll))
+    return pulled([loss], trained(unroll))
 
 
 def inner(a: Gradient, b: Gradient) -> float:
     """⟨a, b⟩ over all blocks."""
     return float(sum(torch.sum(x * y) for x, y in zip(a, b, strict=True)))
-
-
-def _grad(roots: Sequence[Tensor], wanted: Sequence[Tensor], pulls: Sequence[Tensor] | None = None) -> Gradient:
-    """torch.autograd.grad with zeros where nothing arrives; the graph is kept."""
-    given = [None] * len(roots) if pulls is None else pulls
-    live = [(root, pull) for root, pull in zip(roots, given, strict=True) if root.requires_grad]
-    if not live or not wanted:
-        return [torch.zeros_like(leaf) for leaf in wanted]
-    outputs, weights = zip(*live, strict=True)
-    found = torch.autograd.grad(outputs, wanted, weights, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(leaf) if grad is None else grad for grad, leaf in zip(found, wanted, strict=True)]

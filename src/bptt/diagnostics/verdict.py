@@ -45,7 +45,8 @@ def _unbiased(measured: Sequence[tuple[Row, Measured]]) -> list[str]:
 
 def _borders(found: Comparison) -> list[str]:
     steps = found.setting["steps"]
-    cut = [row.name for row in found.rows if row.measured is not None and row.strategy.exact and row.strategy.per_window]
+    measured = [(row, row.measured.total) for row in found.rows if row.measured is not None]
+    cut = [row.name for row, total in measured if row.strategy.exact and row.strategy.per_window and total.bias >= ROUNDING]
     if not cut or steps >= found.setting["probe_steps"]:
         return []
     verbs = ("are", "lose") if len(cut) > 1 else ("is", "loses")

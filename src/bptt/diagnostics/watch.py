@@ -14,7 +14,7 @@ import torch
 from bptt.diagnostics.comparison import spelled
 from bptt.diagnostics.diagnosis import DRAWS, Spell
 from bptt.diagnostics.estimator import Measured, Reference
-from bptt.diagnostics.excerpt import excerpt, precise
+from bptt.diagnostics.excerpt import DROPOUT_OFF, excerpt, precise
 from bptt.diagnostics.findings import OFF
 from bptt.diagnostics.lags import lags
 from bptt.diagnostics.verdict import share
@@ -23,6 +23,8 @@ from bptt.gradients import Truncated
 from bptt.training.seeds import random_state, set_random_state
 from bptt.training.watchers import Moment
 from bptt.types import Strategy
+
+NAMES = {0.1: " (K90)", 0.01: " (K99)"}  # what `diagnose` calls the terms for such an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +84,9 @@ class Watch:
         if own.learning or not own.total.resolved or not own.total.bias > self.threshold:
             return None
         terms = lags(unroll, probe.window, probe.state).enough(self.threshold)
-        return self._notice(
-            moment.strategy, own, window, probe.window.steps, terms, self._enough(reference, probe.window.steps)
-        )
+        enough = self._enough(reference, probe.window.steps)
+        said = self._notice(moment.strategy, own, window, probe.window.steps, terms, enough)
+        return said if unroll.training else f"{said}. {DROPOUT_OFF}"
 
     def _enough(self, reference: Reference, steps: int) -> int | None:
         """The shortest plain stretches, of 2ⁿ steps, that keep within the threshold, as all longer ones do; None if none do."""
@@ -96,14 +98,13 @@ class Watch:
         return found
 
     def _notice(self, strategy: Strategy, own: Measured, window: int, steps: int, terms: int, enough: int | None) -> str:
-        name, off = self.spell(strategy), share(own.total.bias)
-        known = f"K{100 * (1 - self.threshold):.3g}, the terms that each loss needs for {share(self.threshold)}, is {terms}"
-        if strategy.exact:
-            longer = f"windows of {enough} steps" if enough else "longer windows"
-            line = f"{name} in windows of {window} steps is {off} off the exact gradient on these {steps} steps"
-            return f"{line}; {known}: consider {longer}"
-        line = f"{name} is {off} off the exact gradient on these {steps} steps; {known}"
-        if enough is None and terms > steps // 2:
-            return f"{line} or more: consider longer stretches"
-        better = Truncated(enough) if enough else Truncated(terms, 2 * terms - 1)
-        return f"{line}: consider {self.spell(better)}"
+        cut = "window" if strategy.exact else "stretch"
+        where = f" in windows of {window} steps" if strategy.exact else ""
+        line = f"{self.spell(strategy)}{where} is {share(own.total.bias)} off the exact gradient on these {steps} steps."
+        needs = f"{line} Each loss needs {terms} term{'s' * (terms > 1)}"
+        asked = f"for {100 * self.threshold:.3g} %{NAMES.get(self.threshold, '')}"
+        if enough is None and (strategy.exact or terms > steps // 2):
+            return f"{needs} or more {asked}: consider longer {'windows' if strategy.exact else 'stretches'}"
+        plain = Truncated(enough) if enough else Truncated(terms, 2 * terms - 1)
+        better = f"windows of {enough} steps" if strategy.exact else self.spell(plain)
+        return f"{needs} {asked}; as the first losses of a {cut} see fewer, consider {better}"

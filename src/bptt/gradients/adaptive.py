@@ -34,7 +34,8 @@ class Adaptive(Stretches):
                first ones come sooner, at doubling distances: a fresh model changes fast
 
     One loss per row is looked at, on `limit` steps: noisy with few rows. Progress line and metrics show K and the bias that is
-    expected with it. Plain SGD wants a rate 1/(1 − bias) times smaller.
+    expected with it, and `blind` where a look saw no credits, or some that are not finite: then K stays as it was. Plain SGD
+    wants a rate 1/(1 − bias) times smaller.
 
     >>> Adaptive(bias=0.1).nominal(64)
     8
@@ -78,12 +79,16 @@ class Adaptive(Stretches):
         return memory["k"] - 1
 
     def first(self) -> Memory:
-        """K, what is known of it (bias and decay expected, whether it is only the largest allowed), and the probe."""
-        return {"k": self.first_k, "expected": None, "decay": None, "capped": False, "look": 0, "probe": None, "before": None}
+        """K, what is known of it (bias and decay expected, whether it is only the largest allowed), and the probe.
+
+        blind  the last look saw no credits, or some that are not finite
+        """
+        known = {"k": self.first_k, "expected": None, "decay": None, "capped": False, "blind": False}
+        return {**known, "look": 0, "probe": None, "before": None}
 
     def info(self, stretch: Window, memory: Memory) -> dict[str, float]:
-        """K from here on, and once it is estimated the bias that is expected with it."""
-        facts = {"k": memory["k"]}
+        """K from here on, once it is estimated the bias that is expected with it, and whether the last look was in vain."""
+        facts = {"k": memory["k"], **({"blind": 1.0} if memory["blind"] else {})}
         if memory["expected"] is None:
             return facts
         return facts | {"bias": memory["expected"], "decay": memory["decay"], "capped": float(memory["capped"])}
@@ -106,9 +111,9 @@ class Adaptive(Stretches):
         probe, state = memory["probe"], memory["before"]
         credits, norms = map(unroll.agree, credits_of_last(unroll, probe, state))
         if not math.isfinite(float(credits.sum())) or float(credits.sum()) == 0:
-            return {}
+            return {"blind": True}
         found = choose(credits[: self.limit].numpy(), norms[: self.limit].numpy(), self.bias)
-        return {"k": found.k, "expected": found.bias, "decay": found.decay, "capped": found.capped}
+        return {"k": found.k, "expected": found.bias, "decay": found.decay, "capped": found.capped, "blind": False}
 
     def _last_loss(self, unroll: Unroll, probe: Window) -> int:
         """How many steps the probe has up to its last loss on any process; beyond it no gradient could be seen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from bptt import nest
 from bptt.errors import InputError
@@ -34,10 +34,11 @@ class Checkpointed:
         slots   how many states are stored at a time, the first one included: the fewest forward steps for it, a step at a time
         every   a state is stored every so many steps, and no step is run more than twice
 
-    The window, the parameters and the gradients are not counted. A model that draws from torch's own generator (nn.Dropout in
-    a cell of yours) meets the masks of its first run again. Raises InputError for a budget that cannot hold two states and one
-    step, when the first window is there to measure it on. `Estimate.info`: forwards, the forward steps run ÷ T; slots, the
-    most states and graphs held at a time.
+    The budget does not count the window, the parameters and their gradients, nor what a call needs for a moment: with an LSTM
+    or a GRU up to three times the bytes of the parameters. A model that draws from torch's own generator (nn.Dropout in a cell
+    of yours) meets the masks of its first run again. Raises InputError for a budget that cannot hold two states and one step,
+    when the first window is there to measure it on. `Estimate.info`: forwards, the forward steps run ÷ T; slots, the most
+    states and graphs held at a time.
 
     >>> Checkpointed(budget="64MiB").nominal(1000)
     1000
@@ -58,6 +59,13 @@ class Checkpointed:
     cost: ClassVar[str] = "one backward, 1 to 2 forwards; more where the states between blocks do not fit"
     memory: ClassVar[str] = "as given"
     reference: ClassVar[str] = GRIEWANK_WALTHER_2000 + "\n\n" + GRUSLYS_2016
+
+    def __new__(cls, *unnamed: object, **settings: object) -> Self:
+        """InputError for an argument without its name: 64 may be bytes, slots or steps."""
+        if unnamed:
+            told = ", ".join(map(repr, unnamed))
+            raise InputError("Checkpointed takes its argument by name", told, "Write budget=…, slots=… or every=…")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bptt import nest
+from bptt.gradients.pull import pulled
 from bptt.types import State, Unroll, Window
 
 PULLS = 8  # how often a vector is sent through the product; the first half is there to turn it
@@ -25,29 +26,28 @@ def growth_rate(unroll: Unroll, window: Window, state: State, draws: np.random.G
 
     Rows that reset on the way are left out. None if no row is left or the state carries no gradient. Adds nothing to `.grad`.
     """
+    alive = ~window.reset.any(1)
+    if not alive.any():
+        return None
     start = nest.as_leaves(state)
     _, end = unroll.segment(window, start)
     pairs = [pair for pair in zip(nest.leaves(start), nest.leaves(end), strict=True) if nest.is_float(pair[0])]
     sources, ends = [source for source, _ in pairs], [end for _, end in pairs]
-    alive = ~window.reset.any(1)
-    if not alive.any() or not any(leaf.requires_grad for leaf in ends):
+    if not any(leaf.requires_grad for leaf in ends):
         return None
     vector = [torch.from_numpy(draws.standard_normal(leaf.shape)).to(leaf) for leaf in ends]
     gains = []
     for _ in range(PULLS):
-        vector, gain = _pulled(ends, sources, vector)
+        vector, gain = _gained(ends, sources, vector)
         gains.append(gain[alive].double().log())
     return math.exp(float(torch.stack(gains[PULLS // 2 :]).mean()) / window.steps)
 
 
-def _pulled(ends: list[Tensor], sources: list[Tensor], vector: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+def _gained(ends: list[Tensor], sources: list[Tensor], vector: list[Tensor]) -> tuple[list[Tensor], Tensor]:
     """What flows back from the ends to the sources for a vector of unit norm in each row, and the norm [B] it has then."""
     norms = _norms(vector)
-    unit = [leaf / nest.align(norms, leaf) for leaf in vector]
-    live = [(end, pull) for end, pull in zip(ends, unit, strict=True) if end.requires_grad]
-    found = torch.autograd.grad([e for e, _ in live], sources, [p for _, p in live], retain_graph=True, allow_unused=True)
-    pulled = [torch.zeros_like(source) if leaf is None else leaf for leaf, source in zip(found, sources, strict=True)]
-    return pulled, _norms(pulled)
+    found = pulled(ends, sources, [leaf / nest.align(norms, leaf) for leaf in vector], keep=True)
+    return found, _norms(found)
 
 
 def _norms(leaves: list[Tensor]) -> Tensor:

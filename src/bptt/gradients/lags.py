@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bptt import nest
 from bptt.gradients.idle import idle
+from bptt.gradients.pull import pulled
 from bptt.gradients.settings import require_causal, require_repeatable
 from bptt.types import Carry, Estimate, State, Unroll, Window
 
@@ -85,11 +86,8 @@ def _add(unroll: Unroll, run: Window, before: State, weights: Sequence[float]) -
     total = [torch.zeros_like(leaf) for leaf in ends]
     roots, pulls = [loss], [torch.ones_like(loss)]
     for weight in weights[1 : run.steps]:
-        found = torch.autograd.grad(roots, inputs, pulls, retain_graph=True, allow_unused=True)
-        pulled = [_earlier(run, zero if leaf is None else leaf) for leaf, zero in zip(found, total, strict=True)]
-        total = [sum_ + weight * leaf for sum_, leaf in zip(total, pulled, strict=True)]
-        alive = [(end, pull) for end, pull in zip(ends, pulled, strict=True) if end.requires_grad]
-        roots, pulls = [end for end, _ in alive], [pull for _, pull in alive]
+        roots, pulls = ends, [_earlier(run, leaf) for leaf in pulled(roots, inputs, pulls, keep=True)]
+        total = [sum_ + weight * leaf for sum_, leaf in zip(total, pulls, strict=True)]
     unroll.backward(loss * weights[0], end=ends, adjoint=total)
     return loss.detach()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bptt import nest
+from bptt.gradients.pull import pulled
 from bptt.types import State, Unroll, Window
 
 
@@ -30,27 +31,13 @@ def credits_of_last(unroll: Unroll, window: Window, state: State) -> tuple[Tenso
         start = nest.as_leaves(nest.map(lambda leaf, t=t: leaf[:, t], states))
         loss, end = unroll.segment(window[:, t : t + 1], start)
         roots = [loss] if pulls is None else [leaf for leaf in nest.leaves(end) if nest.is_float(leaf)]
-        credit, pulls = _pull(roots, pulls, parameters, [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)])
+        sources = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
+        found = pulled(roots, [*parameters, *sources], pulls)
+        credit, pulls = found[: len(parameters)], found[len(parameters) :]
         total = [a + b for a, b in zip(total, credit, strict=True)]
         credits.append(_norm(credit))
         norms.append(_norm(total))
     return torch.tensor(credits, dtype=torch.float64), torch.tensor(norms, dtype=torch.float64)
-
-
-def _pull(
-    roots: list[Tensor], pulls: list[Tensor] | None, parameters: list[Tensor], sources: list[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradients at the parameters and at the state before the step, zeros where nothing arrives."""
-    wanted = [*parameters, *sources]
-    given = [None] * len(roots) if pulls is None else pulls
-    live = [(root, pull) for root, pull in zip(roots, given, strict=True) if root.requires_grad]
-    if not live:
-        found = [torch.zeros_like(leaf) for leaf in wanted]
-    else:
-        outputs, weights = [root for root, _ in live], None if pulls is None else [pull for _, pull in live]
-        grads = torch.autograd.grad(outputs, wanted, weights, allow_unused=True)
-        found = [torch.zeros_like(leaf) if grad is None else grad for grad, leaf in zip(grads, wanted, strict=True)]
-    return found[: len(parameters)], found[len(parameters) :]
 
 
 def _norm(blocks: list[Tensor]) -> float:

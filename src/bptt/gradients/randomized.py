@@ -18,8 +18,9 @@ from bptt.gradients.settings import generator, seed_number, step_count
 from bptt.gradients.stretches import Memory, Stretches
 from bptt.types import Carry, Unroll, Window
 
-LOOKED_AT = 8  # the least steps whose Jacobians say something of their growth
+LOOKED_AT = 16  # steps whose Jacobians tell of their growth: enough to say something, few enough to cost little
 FIRST_LOOK = 1024  # looks at the growth are this many steps apart, then twice as many, and so on
+WILDEST = 1000  # the largest tail exponent: with more it is a constant rate, and the draws would lose their precision
 MOST = 1e9  # the longest mean: beyond it the draws would lose their precision
 LONGEST = 53  # log₂ of the longest stretch that is told from one without end
 
@@ -39,14 +40,15 @@ class Randomized(Stretches):
         tail      None, or the exponent a, above 2; 4 and 6 are usual
         multiple  cut only after multiples of so many steps: fewer different lengths (each is one compilation under
                   torch.compile) and fewer weighed edges, and no bias. Distances and mean then count in such blocks
-        limit     longest stretch, in steps; None: no limit. With one, memory is bounded and the gradient is biased again
+        limit     longest stretch, in steps; None: no limit. With one, memory and variance are bounded and the gradient is
+                  biased again
         seed      of the draws, which depend on the position in the stream and nothing else
 
     One cut for all rows: a random stretch is one forward and one backward, and goes on over the borders of windows. Unbiased
     for the unbounded sum over the whole stream, where `Full` cuts at windows. It needs a learning rate about ten times smaller.
 
-    At a constant rate the variance is finite only if c < 1 − ρ², ρ the growth rate of products of Jacobians; ρ is estimated as
-    training goes on, and a warning says once when it is too large. With a tail it is enough that ρ < 1.
+    Without a limit, the variance at a constant rate is finite only if c < 1 − ρ², ρ the growth rate of products of Jacobians; ρ
+    is estimated as training goes on, and a warning says once when it is too large. With a tail it is enough that ρ < 1.
 
     >>> Randomized(mean=16).nominal(35)
     16
@@ -60,7 +62,6 @@ class Randomized(Stretches):
 
     exact: ClassVar[bool] = False
     random: ClassVar[bool] = True
-    omits: ClassVar[str] = "nothing on average, without a limit"
     cost: ClassVar[str] = "one forward and one backward, one cut for all rows"
     memory: ClassVar[str] = "one stretch: `mean` on average, no bound without a limit"
     reference: ClassVar[str] = TALLEC_OLLIVIER_2017
@@ -72,8 +73,10 @@ class Randomized(Stretches):
             raise InputError(f"mean is longer than {MOST:g} steps", f"mean={self.mean!r}", "To never cut, give mean=inf")
         if self.tail is not None:
             _number("tail", self.tail, 2, "Lengths have a finite mean only above 2")
-            if math.isinf(self.tail) or math.isinf(self.mean):
-                raise InputError("A tail needs finite numbers", f"mean={self.mean}, tail={self.tail}", "Try mean=16,tail=4")
+            if math.isinf(self.mean):
+                raise InputError("A tail needs a finite mean", f"mean={self.mean}, tail={self.tail}", "Try mean=16,tail=4")
+            if self.tail > WILDEST:
+                raise InputError(f"tail is above {WILDEST}", f"tail={self.tail!r}", "Leave it out: that is a constant rate")
         if self.limit is not None:
             step_count("limit", self.limit)
         seed_number(self.seed)
@@ -82,6 +85,11 @@ class Randomized(Stretches):
     def unbiased(self) -> bool:
         """True without a limit."""
         return self.limit is None
+
+    @property
+    def omits(self) -> str:
+        """Only a limit leaves something out."""
+        return "nothing on average" if self.limit is None else f"what lies before a stretch of {self.limit} steps"
 
     def nominal(self, steps: int) -> int:
         """The mean length."""
@@ -136,18 +144,28 @@ class Randomized(Stretches):
         return facts | ({} if self.limit is None else {"capped": float(stretch.steps == self.limit)})
 
     def first(self) -> Memory:
-        """The growth rate ρ as it was last seen, where to look again, whether the warning was given."""
-        return {"growth": None, "look": 0, "warned": False}
+        """The growth rate ρ as it was last seen, where to look again, whether the warning was given; the steps to look at.
+
+        probe   the steps that are gathered for a look, over as many stretches as it takes: short ones say nothing alone
+        before  the state before them
+        """
+        return {"growth": None, "look": 0, "warned": False, "probe": None, "before": None}
 
     def learn(self, unroll: Unroll, stretch: Window, carry: Carry) -> Memory:
         """Look at the growth rate, rarely, and warn once if the variance has no bound."""
-        memory, position = carry.memory, carry.memory["position"]
-        if position < memory["look"] or stretch.steps < LOOKED_AT or math.isinf(self.mean):
-            return memory
-        growth = growth_rate(unroll, stretch, carry.state, generator(self.seed + 1, position))
+        memory, position = dict(carry.memory), carry.memory["position"]
+        if memory["probe"] is None:
+            if position < memory["look"] or math.isinf(self.mean):
+                return memory
+            memory["before"] = carry.state
+        probe = Window.cat(memory["probe"], stretch[:, :LOOKED_AT])[:, :LOOKED_AT]
+        if probe.steps < LOOKED_AT:
+            return dict(memory, probe=probe)
+        growth = growth_rate(unroll, probe, memory["before"], generator(self.seed + 1, position))
+        memory |= {"probe": None, "before": None}
         if growth is None:
             return memory
-        memory = dict(memory, growth=growth, look=max(FIRST_LOOK, 2 * position))
+        memory |= {"growth": growth, "look": max(FIRST_LOOK, 2 * position)}
         if memory["warned"] or self.finite(growth):
             return memory
         warnings.warn(self._too_wild(growth), UserWarning, stacklevel=2)
@@ -155,6 +173,8 @@ class Randomized(Stretches):
 
     def finite(self, growth: float) -> bool:
         """True if the variance of the gradient is finite where products of Jacobians grow by `growth` per step."""
+        if self.limit is not None:
+            return True  # no loss has more lags than that
         return growth < 1 if self.tail is not None else self.rate(self.multiple) < 1 - growth ** (2 * self.multiple)
 
     def _too_wild(self, growth: float) -> str:

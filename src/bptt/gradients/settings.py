@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bptt.errors import InputError
-from bptt.types import Unroll
+from bptt.types import Strategy, Unroll
 
 
 def step_count(name: str, value: object) -> int:
@@ -37,6 +37,12 @@ def generator(seed: int, position: int) -> np.random.Generator:
     Philox is keyed by both numbers (torch's own generator would take 32 bits of them), so no two positions share a stream.
     """
     return np.random.Generator(np.random.Philox(key=[seed, position]))
+
+
+def require_strategy(value: object) -> None:
+    """InputError for what is no gradient strategy: a name, a class, anything else."""
+    if isinstance(value, type) or not isinstance(value, Strategy):
+        raise InputError("This is no gradient strategy", repr(value), "Give a value, for example bptt.Truncated(16)")
 
 
 def require_causal(unroll: Unroll, strategy: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -15,6 +16,7 @@ from bptt.gradients.references import BEATSON_ADAMS_2019
 from bptt.gradients.settings import generator, lag_count, seed_number
 
 ESTIMATORS = ("single", "roulette")
+RAREST = 2.0**-53  # a uniform number has so many digits: what is less probable would never be drawn, and the mean would miss it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Telescoping(Lags):
     Arguments:
         k          the largest lag, at least 0
         estimator  "single" or "roulette"
-        ratio      q(n) ∝ ratioⁿ, above 0: how much rarer each doubling of the horizon is
+        ratio      q(n) ∝ ratioⁿ, above 0: how much rarer each doubling of the horizon is. No q(n) may be below 2⁻⁵³
         seed       of the draws, which depend on the position of the window in the stream
 
     The expectation is the gradient of `PerOutput(k)`: no bias but that of the lags above k. Whole gradients are weighed, also
@@ -56,8 +58,13 @@ class Telescoping(Lags):
             given = f"estimator={self.estimator!r}"
             raise InputError("There is no such estimator", given, did_you_mean(str(self.estimator), list(ESTIMATORS)))
         number = isinstance(self.ratio, int | float) and not isinstance(self.ratio, bool)
-        if not number or not 0 < self.ratio < float("inf"):
+        if not number or not 0 < self.ratio < math.inf:
             raise InputError("ratio must be a number above 0", f"ratio={self.ratio!r}", "Try ratio=0.5")
+        # First by logarithms, as a power of a large ratio may be no number any more.
+        apart = abs(math.log(self.ratio)) * (len(self.horizons) - 1)
+        if apart > -math.log(RAREST) or min(self.probabilities) < RAREST:
+            given = f"ratio={self.ratio!r}, horizons 0 to {len(self.horizons) - 1}"
+            raise InputError("With this ratio a horizon would never be drawn", given, "Give one nearer 1, such as ratio=0.5")
         seed_number(self.seed)
 
     @property

@@ -14,7 +14,7 @@ words, with numbers: docs/gradients/by-hand.md.
     from bptt.reference import tanh_softmax
 
     weights = tanh_softmax.Weights(U, W, V, b, c)
-    run = tanh_softmax.forward(weights, x, y, h_0)               # run.h, run.o, run.y_hat, run.l
+    run = tanh_softmax.forward(weights, x, y, h_0)               # run.h, run.o, run.y_hat, run.losses
     found = tanh_softmax.gradients(weights, x, y, h_0)           # found.U, found.W, …, found.h_0
 """
 

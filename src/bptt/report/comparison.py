@@ -6,6 +6,7 @@ Knows the keys of that file and trusts none of its values; must not know how the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from bptt.report.chart import Chart, Line
@@ -15,6 +16,8 @@ from bptt.report.words import compact, number, percent, significant
 MOST, LONGEST = 24, 600
 TONES = 12
 NOTHING = "–"
+Form = Callable[[Record], str]
+Heat = Callable[[Record], float | None]
 
 
 def view(found: Record) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def view(found: Record) -> dict[str, Any]:
         "rows": [_row(row, tone, scale) for tone, row in enumerate(rows)],
         "exact": {"time": time(exact), "memory": memory(exact)},
         "data_noise": root(number(exact.get("data_variance"))),
-        "blocks": blocks(rows),
+        "heats": [table for table in (by_block(rows, *each) for each in HEATS) if table["names"]],
         "legend": [(tone % TONES, text(trial.get("name")), last(trial)) for tone, trial in enumerate(trials)],
         "charts": [chart.view() for chart in race(trials)] if trials else [],
         "failed": [f"{text(trial.get('name'))}: {text(trial.get('reason'))}" for trial in trials if trial.get("reason")],
@@ -53,6 +56,7 @@ def title(found: Record) -> str:
 def setting(found: Record) -> str:
     """On what it was measured, in one sentence; what is not known is left out."""
     probes, rows, steps, windows = (number(found.get(key)) for key in ("probes", "batch_size", "probe_steps", "steps"))
+    sampling = found.get("sampling")
     units, parameters, draws = (number(found.get(key)) for key in ("hidden_size", "parameters", "draws"))
     model = " ".join(filter(None, (text(found.get("cell")).upper(), f"of {compact(units)} units" if units else "")))
     parts = [
@@ -60,6 +64,7 @@ def setting(found: Record) -> str:
         f"on {text(found.get('corpus'))}" if found.get("corpus") else "",
         f"{compact(probes)} probes of {compact(rows)} rows × {compact(steps)} steps" if probes and rows and steps else "",
         f"handed out in windows of {compact(windows)}" if windows else "",
+        f"{text(sampling)} sampling" if sampling not in (None, "sequential") else "",
         f"{compact(draws)} draws where there is chance" if draws else "",
         " ".join(text(found.get(key)) for key in ("dtype", "device") if found.get(key)),
     ]
@@ -79,7 +84,7 @@ def _row(row: Record, tone: int, scale: float) -> dict[str, Any]:
         "hidden": row.get("resolved") is False,
         "noise": _if(noise, percent) if noise else NOTHING,
         "noise_bar": _length(noise, scale) if noise else None,
-        "cosine": _if(number(row.get("cosine")), lambda value: f"{value:.4f}"),
+        "cosine": cosine(row),
         "variance": _if(number(row.get("variance")), significant) if noise else NOTHING,
         "signal": _if(number(row.get("signal_to_noise")), significant),
         "time": time(row),
@@ -88,16 +93,17 @@ def _row(row: Record, tone: int, scale: float) -> dict[str, Any]:
     }
 
 
-def blocks(rows: list[Record]) -> dict[str, Any]:
-    """The bias of each block of parameters: names, and one line of cells per strategy, as text and as a share of full heat."""
+def by_block(rows: list[Record], title: str, shown: Form, heat: Heat) -> dict[str, Any]:
+    """A figure of each block of parameters: names, and one line of cells per strategy, as text and as a share of full heat."""
     own = [(text(row.get("gradient")), record(row.get("blocks"))) for row in rows if row.get("blocks")]
     names = list(dict.fromkeys(block for _, found in own for block in found))[:MOST]
     lines = []
     for name, found in own:
         cells = [record(found.get(block)) for block in names]
-        heats = [math.sqrt(min(max(_bias(cell) or 0.0, 0.0), 1.0)) for cell in cells]
-        lines.append((name, [(bias(cell), round(60 * heat)) for cell, heat in zip(cells, heats, strict=True)]))
-    return {"names": [name[:LONGEST] for name in names], "lines": lines} if len(names) > 1 else {"names": [], "lines": []}
+        heats = [math.sqrt(min(max(heat(cell) or 0.0, 0.0), 1.0)) for cell in cells]
+        lines.append((name, [(shown(cell), round(60 * heat)) for cell, heat in zip(cells, heats, strict=True)]))
+    shortened = [name[:LONGEST] for name in names]
+    return {"title": title, "names": shortened if len(names) > 1 else [], "lines": lines}
 
 
 def race(trials: list[Record]) -> list[Chart]:
@@ -138,6 +144,17 @@ def bias(found: Record) -> str:
 
 def _bias(found: Record) -> float | None:
     return number(found.get("bias_limit" if found.get("resolved") is False else "bias"))
+
+
+def cosine(found: Record) -> str:
+    """Of the average gradient and the exact one."""
+    return _if(number(found.get("cosine")), lambda value: f"{value:.4f}")
+
+
+def _turned(found: Record) -> float | None:
+    """1 − cosine: 0 for the right direction."""
+    value = number(found.get("cosine"))
+    return None if value is None else 1 - value
 
 
 def _noise(row: Record) -> float | None:
@@ -187,3 +204,6 @@ def texts(value: Any) -> list[str]:
 def text(value: Any) -> str:
     """`value` as a short text; empty for nothing."""
     return "" if value is None else str(value)[:LONGEST]
+
+
+HEATS = (("Bias by parameters", bias, _bias), ("Cosine by parameters", cosine, _turned))

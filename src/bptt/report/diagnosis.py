@@ -21,6 +21,7 @@ def view(found: Record) -> dict[str, Any]:
     return {
         "words": texts(found.get("words")),
         "advice": texts(found.get("advice")),
+        "notes": texts(found.get("notes")),
         "where": where(found),
         "charts": [by_lag(found).view(), off(found).view()],
         "facts": [(name, value) for name, value in facts(found) if value],
@@ -72,6 +73,9 @@ def facts(found: Record) -> list[tuple[str, str]]:
         for k, values in zip(spans, largest, strict=False)
         if k is not None and values and values[0] is not None
     ]
+    seen = record(found.get("jacobians_of"))
+    rows, steps = number(seen.get("rows")), number(seen.get("steps"))
+    some = f" (rows: {compact(rows)}, the last {compact(steps)} steps)" if rows and steps else ""
     blocks = record(record(found.get("strategy")).get("blocks"))
     worst = [f"{text(name)} {percent(value)}" for name, bias in blocks.items() if (value := number(bias)) is not None]
     return [
@@ -80,8 +84,8 @@ def facts(found: Record) -> list[tuple[str, str]]:
         ("Off by parameters", ", ".join(worst[:12])),
         ("Growth per step, ρ", significant(growth, 4) if growth is not None else ""),
         ("Lyapunov exponents", ", ".join(rates[:8])),
-        ("Largest singular value of products", ", ".join(products)),
-        ("Spectral radius of D", f"{significant(min(radii))} to {significant(max(radii))}" if radii else ""),
+        ("Largest singular value of products", ", ".join(products) + some if products else ""),
+        ("Spectral radius of D", f"{significant(min(radii))} to {significant(max(radii))}{some}" if radii else ""),
     ]
 
 

@@ -34,7 +34,10 @@ def check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
 
 
 def prepare(model: LanguageModel, corpus: Corpus, s: TrainSettings) -> Training:
-    """Everything that can be refused is refused here, before a run is replaced or an hour is spent."""
+    """Everything that settings, model and text alone can tell is refused here, before a run is replaced or an hour is spent.
+
+    What a strategy says to the model and its first window, `rehearse` asks it.
+    """
     if s.tensorboard:
         TensorBoard.required()
     for prefix in s.sample_prefix:

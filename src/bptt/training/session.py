@@ -24,6 +24,7 @@ from bptt.training.health import check_saved
 from bptt.training.identity import cell_name, check_same, describe_model, identity
 from bptt.training.listeners import JOURNALS, Journal, Listener, TensorBoard
 from bptt.training.prepare import prepare
+from bptt.training.rehearsal import rehearse
 from bptt.training.run import Run, parameters, set_parameters
 from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
@@ -59,6 +60,8 @@ class Session:
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Start a new run, in place of what is in the directory; from its checkpoint at update 0 on it can be resumed."""
+        rehearse(self.training)
+        self.course.tick(training=False)
         if self.directory is not None:
             check_saved(parameters(self.model).items(), 0)
             files = self._files(config)  # all of them, before the old run is gone

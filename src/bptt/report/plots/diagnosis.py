@@ -5,6 +5,7 @@ Knows a diagnosis and axes; must not know how it was measured.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -83,8 +84,14 @@ def draw_products(axes: Any, found: Diagnosis) -> None:
 
 def draw_exponents(axes: Any, found: Diagnosis) -> None:
     """The leading Lyapunov exponents."""
-    rates = found.exponents.nan_to_num(neginf=0.0).tolist()
-    axes.bar(range(1, len(rates) + 1), rates, color=[ORANGE if rate > 0 else BLUE for rate in rates])
+    rates = found.exponents.tolist()
+    known = [rate for rate in rates if math.isfinite(rate)]
+    below = 1.25 * min([0.0, *known]) or -1.0  # where a direction that is lost ends, with a word that it goes on
+    ends = [rate if math.isfinite(rate) else below for rate in rates]
+    axes.bar(range(1, len(rates) + 1), ends, color=[ORANGE if rate > 0 else BLUE for rate in rates])
+    for place, rate in enumerate(rates, 1):
+        if not math.isfinite(rate):
+            axes.text(place, below, "−∞", ha="center", va="bottom", fontsize=8, color="white")
     axes.axhline(0, color=GREY, linewidth=0.7)
     axes.set(xlabel="i", ylabel=r"$λ_i$ per step", xlim=(0.4, len(rates) + 0.6))
     axes.xaxis.get_major_locator().set_params(integer=True)
