@@ -18,7 +18,7 @@ $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
+$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing bptt into $(VENV) …"
 	$(PIP) install --editable .
 	touch $@

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bptt.kernels import choose
+from bptt.kernels.readable import READABLE
 
 GATES = {"elman": 1, "lstm": 4, "gru": 3}
 B, T, H = 3, 7, 5
@@ -48,5 +48,5 @@ def case(request: pytest.FixtureRequest) -> Case:
     size = GATES[cell] * H
     weights = [random(size, H)] + ([] if plain else [random(size)])
     extra = {"nonlinearity": name} if cell == "elman" else {}
-    function = choose(cell, "cpu", torch.float64).function
+    function = READABLE[cell]
     return Case(function, random(B, T, size), [random(B, H) for _ in range(2 if cell == "lstm" else 1)], weights, extra)

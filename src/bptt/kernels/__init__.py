@@ -3,6 +3,6 @@
 Knows tensors and equations; must not know any module, parameter name, window or strategy.
 """
 
-from bptt.kernels.dispatch import Kernel, choose
+from bptt.kernels.dispatch import Kernel, choose, readable
 
-__all__ = ["Kernel", "choose"]
+__all__ = ["Kernel", "choose", "readable"]

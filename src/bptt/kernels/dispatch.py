@@ -1,4 +1,4 @@
-"""Which kernel runs for a recurrence on a device and type, and why.
+"""Which kernel runs for a recurrence, and why.
 
 Knows the kernels there are; must not know the modules that call them. The choice is never silent: `doctor`, the record of a
 run and the tests read the same answer that the layers act on.
@@ -6,25 +6,25 @@ run and the tests read the same answer that the layers act on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 
 from bptt.errors import InputError, did_you_mean
-from bptt.kernels.elman.reference import elman
-from bptt.kernels.gru.reference import gru
-from bptt.kernels.lstm.reference import lstm
-
-READABLE: dict[str, Callable[..., Any]] = {"elman": elman, "lstm": lstm, "gru": gru}
+from bptt.kernels import library
+from bptt.kernels.operators import fused
+from bptt.kernels.readable import READABLE, layer
 
 
 class Kernel(NamedTuple):
-    """A recurrence that is ready to run.
+    """A layer over a whole stretch, ready to run.
 
-    name      "readable": plain torch operations
-    function  (projected, state, weight_hh, bias_hh, *, initial, reset, edge, lengths) -> (y, state)
+    name      "fused": compiled; "readable": plain torch operations
+    function  (x, state, weight_ih, weight_hh, bias_ih, bias_hh, *, initial, reset, edge, lengths, memory) -> (y, state), with
+              x [B, T, I], or integer ids [B, T] that stand for one-hot vectors
     reason    why this one, in words for a person
     """
 
@@ -33,14 +33,67 @@ class Kernel(NamedTuple):
     reason: str
 
 
-@functools.cache
+class _Asked:
+    """How many `readable` contexts are open."""
+
+    depth = 0
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Within this context every recurrence runs in plain torch operations, on all threads.
+
+    with bptt.kernels.readable():
+        y, h = layer(x)
+    """
+    _Asked.depth += 1
+    try:
+        yield
+    finally:
+        _Asked.depth -= 1
+
+
 def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Kernel:
     """The kernel that runs `cell` ("elman", "lstm" or "gru") on `device` in `dtype`. Raises InputError for another cell.
 
-    choose("gru").name                                   # "readable"
+    choose("gru").name                                   # "fused", or "readable" and the reason
     """
     if cell not in READABLE:
         raise InputError("No such recurrence", repr(cell), did_you_mean(str(cell), list(READABLE)))
-    kind = torch.device(device).type
-    name = str(dtype).removeprefix("torch.")
-    return Kernel("readable", READABLE[cell], f"plain torch operations; there is no fused kernel for {kind} in {name}")
+    if _Asked.depth:
+        return _plain(cell, "it was asked for")
+    if transformed():
+        return _plain(cell, "torch.func and forward-mode derivatives must see single operations")
+    kind = device if isinstance(device, str) else device.type
+    kernel = _COMPILED.get((cell, kind, dtype))
+    return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {kind} in {str(dtype).removeprefix('torch.')}")
+
+
+def transformed() -> bool:
+    """Whether a transform of torch is at work that must see single operations: vmap, jvp, jacrev, forward-mode derivatives."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def _plain(cell: str, reason: str) -> Kernel:
+    return Kernel("readable", functools.partial(layer, cell), f"plain torch operations: {reason}")
+
+
+def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
+    """Every compiled kernel by cell, device and type; if there are none, why."""
+    loaded = library.load()
+    if isinstance(loaded, str):
+        return {}, loaded
+    kernels = {
+        (cell, "cpu", dtype): Kernel(
+            "fused", functools.partial(fused, loaded, cell), f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}"
+        )
+        for cell in READABLE
+        for dtype in (torch.float32, torch.float64)
+    }
+    return kernels, ""
+
+
+# Looked up once: under torch.compile a choice must be a constant.
+_COMPILED, _WHY_NOT = _compiled()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from bptt.nn import Dropout
+from bptt.nn import Dropout, Lookup
 
 
 class OneHot(nn.Module):
@@ -19,7 +18,10 @@ class OneHot(nn.Module):
         self.register_buffer("like", torch.zeros(0, dtype=dtype), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return functional.one_hot(ids, self.size).to(self.like.dtype)  # type: ignore[arg-type]
+        return self.lookup(ids).dense()
+
+    def lookup(self, ids: Tensor) -> Lookup:
+        return Lookup(ids, None, self.size, self.like.dtype)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return str(self.size)
@@ -35,6 +37,12 @@ class Embed(nn.Module):
 
     def forward(self, ids: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.dropout(self.table(ids), noise)
+
+    def lookup(self, ids: Tensor) -> Lookup | None:
+        """The same before anything is looked up; None while dropout acts on single vectors."""
+        if self.training and self.dropout.p:
+            return None
+        return Lookup(ids, self.table.weight, self.table.num_embeddings, self.table.weight.dtype)
 
 
 class Readout(nn.Module):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from bptt import nest
 from bptt.errors import ContractError
 from bptt.losses import cross_entropy
-from bptt.nn import adapt
+from bptt.nn import Lookup, adapt
+from bptt.nn.adapters import hooked
 from bptt.types import State, Window
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -166,9 +167,18 @@ class Unroll(nn.Module):
         return value
 
     def _run(self, window: Window, state: State, edge: Tensor | None, reset: Tensor | None) -> tuple[Tensor, State]:
-        encoded = self._part("encode", window.inputs, window)
+        encoded = self._encoded(window)
         hidden, state = self.recurrent(encoded, state, reset=reset, edge=edge, noise=window.noise)
         return self._part("readout", hidden, window), state
+
+    def _encoded(self, window: Window) -> Tensor | Lookup:
+        """What the recurrent layer reads: vectors, or tokens before their vectors are looked up, if both sides can do so."""
+        lookup = getattr(self.encode, "lookup", None)
+        if lookup is not None and self.recurrent.looks_up and not hooked(self.encode):
+            tokens = lookup(window.inputs)
+            if tokens is not None:
+                return tokens
+        return self._part("encode", window.inputs, window)
 
     def _part(self, name: str, value: Tensor, window: Window) -> Tensor:
         module = getattr(self, name)

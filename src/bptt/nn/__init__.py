@@ -7,9 +7,11 @@ from bptt.nn.adapters import Layer
 from bptt.nn.dropout import Dropout
 from bptt.nn.gru import GRU
 from bptt.nn.init import from_scratch_
+from bptt.nn.lookup import Lookup
 from bptt.nn.lstm import LSTM
 from bptt.nn.recurrent import adapt
+from bptt.nn.replace import replace
 from bptt.nn.rnn import RNN
 from bptt.nn.stack import Stack
 
-__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Stack", "adapt", "from_scratch_"]
+__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Lookup", "Stack", "adapt", "from_scratch_", "replace"]

@@ -16,6 +16,7 @@ from bptt import nest
 from bptt.errors import ContractError
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
+from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
 from bptt.types import State
 
@@ -24,13 +25,15 @@ class Layer(nn.Module):
     """A recurrent layer: `forward(x[B, T, I], state, …) -> (y[B, T, H], state)`, row b of every leaf of the state for row b.
 
     reset [B, T] bool, edge [B, T] float, lengths [B], noise [B, T] int64 may each be absent; state None: the initial state.
+    A layer that says `looks_up` gets tokens as a `Lookup`, the others their vectors.
     """
 
     causal = True
+    looks_up = False
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | Lookup,
         state: State = None,
         *,
         reset: Tensor | None = None,
@@ -38,10 +41,12 @@ class Layer(nn.Module):
         lengths: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, State]:
+        if isinstance(x, Lookup) and not self.looks_up:
+            x = x.dense()
         masks = Masks(reset, edge, lengths, noise).checked(x)
         return self.run(masks.silence(x), self.initial_state(x.shape[0]) if state is None else state, masks)
 
-    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+    def run(self, x: Any, state: State, masks: Masks) -> tuple[Tensor, State]:
         """`forward` with a state and with masks that fit."""
         raise NotImplementedError
 
@@ -89,8 +94,15 @@ class DropIn(TorchStates):
     """bptt.nn.RNN, LSTM or GRU."""
 
     layer: Layered
+    looks_up = True
 
-    def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+    def run(self, x: Any, state: State, masks: Masks) -> tuple[Tensor, State]:
+        if isinstance(x, Lookup):
+            if hooked(self.layer):
+                x = x.dense()
+            else:
+                y, state = self.layer.layers(x, rows_first(state), masks)
+                return y, rows_first(state)
         return self.call(x, state, **masks._asdict())
 
 
@@ -202,6 +214,11 @@ class Given(Layer):
                 "Give its forward an argument lengths=None, or rows of equal length",
             )
         return self.layer(x, state, **given)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether somebody watches the module's forward, which must then be called."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def parameters_of(module: nn.Module) -> set[str]:

@@ -9,22 +9,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from bptt import nest
 from bptt.kernels import choose
 from bptt.nn import directions
 from bptt.nn.dropout import dropout
+from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
 from bptt.types import State
 
 
 class Layered(nn.RNNBase):
-    """Base of the drop-in modules. Parameters, their names, layout, order and first values are those of torch."""
+    """Base of the drop-in modules. Parameters, their names, layout, order and first values are those of torch.
+
+    The attribute `memory` says what a compiled layer keeps for its backward pass: "gates": states and gates; "lean": the states
+    alone, gates are computed again; "auto", the default: gates while they are small (`bptt.kernels.operators.KEPT_AT_MOST`).
+    """
 
     cell: str
     leaves = 1
+    memory = "auto"
     weight_hh_l0: Tensor
 
     @property
@@ -69,7 +74,7 @@ class Layered(nn.RNNBase):
         else:
             self.check_forward_args(input, hx, None)
         x = input if self.batch_first else input.transpose(0, 1)
-        y, state = self._layers(x, hx, Masks(reset, edge, lengths, noise).checked(x))
+        y, state = self.layers(x, hx, Masks(reset, edge, lengths, noise).checked(x))
         y = y if self.batch_first else y.transpose(0, 1).contiguous()
         if batched:
             return y, state
@@ -86,41 +91,43 @@ class Layered(nn.RNNBase):
         sort = (lambda leaf: leaf) if order is None else (lambda leaf: leaf.index_select(1, order))
         unsort = (lambda leaf: leaf) if back is None else (lambda leaf: leaf.index_select(1, back))
         masks = masks.packed(lengths.to(data.device), order).checked(x)
-        y, state = self._layers(x, nest.map(sort, hx), masks)
+        y, state = self.layers(x, nest.map(sort, hx), masks)
         data = pack_padded_sequence(y, lengths, batch_first=True).data
         return PackedSequence(data, sizes, order, back), nest.map(unsort, state)
 
-    def _layers(self, x: Tensor, hx: State, masks: Masks) -> tuple[Tensor, State]:
+    def layers(self, x: Tensor | Lookup, hx: State, masks: Masks) -> tuple[Tensor, State]:
         """x [B, T, I] through all layers: outputs [B, T, directions·H] and states [layers·directions, B, H]."""
         states = self._states(x.shape[0], hx)
         x = masks.silence(x)
         ends: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.training:
+                assert isinstance(x, Tensor)
                 x = dropout(x, self.dropout, masks.noise, layer - 1)
             x, last = self._layer(x, layer, states, masks)
             ends.extend(last)
         return x, _gather(ends)
 
-    def _layer(self, x: Tensor, layer: int, states: list[State], masks: Masks) -> tuple[Tensor, list[State]]:
+    def _layer(self, x: Tensor | Lookup, layer: int, states: list[State], masks: Masks) -> tuple[Tensor, list[State]]:
         """One layer, all its directions."""
         if not self.bidirectional:
             y, state = self._direction(x, f"l{layer}", states[layer], masks)
             return y, [state]
+        x = x.dense() if isinstance(x, Lookup) else x
         y, state = self._direction(x, f"l{layer}", states[2 * layer], masks)
         back = directions.reverse(x, masks.lengths)
         z, last = self._direction(back, f"l{layer}_reverse", states[2 * layer + 1], masks.reversed())
         z = directions.reverse(z, masks.lengths)
         return torch.cat([y.transpose(0, 1), z.transpose(0, 1)], -1).transpose(0, 1), [state, last]
 
-    def _direction(self, x: Tensor, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
+    def _direction(self, x: Tensor | Lookup, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
         """One direction of one layer."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
         return recur(self.cell, x, state, *(getattr(self, f"{name}_{suffix}") for name in names), masks=masks, **self._extra())
 
     def _extra(self) -> dict[str, Any]:
         """Further arguments of the kernel."""
-        return {}
+        return {"memory": self.memory}
 
     def _states(self, batch_size: int, hx: State) -> list[State]:
         """The state of every layer and direction."""
@@ -149,7 +156,7 @@ class Layered(nn.RNNBase):
 
 def recur(
     cell: str,
-    x: Tensor,
+    x: Tensor | Lookup,
     state: State,
     weight_ih: Tensor,
     weight_hh: Tensor,
@@ -159,12 +166,12 @@ def recur(
     masks: Masks,
     **extra: Any,
 ) -> tuple[Tensor, State]:
-    """One direction of one layer: project all steps of x [B, T, I] at once, then run the recurrence that dispatch chooses."""
-    # Step after step in memory: every step of the loop then reads one contiguous block.
-    projected = functional.linear(x.transpose(0, 1).contiguous(), weight_ih, bias_ih).transpose(0, 1)
+    """One direction of one layer on the kernel that dispatch chooses."""
+    if isinstance(x, Lookup):
+        x, weight_ih = x.projected(weight_ih)
     kernel = choose(cell, weight_hh.device.type, weight_hh.dtype)
     reset, edge, lengths, _ = masks
-    return kernel.function(projected, state, weight_hh, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
+    return kernel.function(x, state, weight_ih, weight_hh, bias_ih, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
 
 
 def _gather(states: list[State]) -> State:

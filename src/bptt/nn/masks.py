@@ -5,7 +5,7 @@ Knows their shapes; must not know any layer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from bptt import nest
 from bptt.errors import InputError, ShapeError
 from bptt.kernels.walk import living
 from bptt.nn import directions
+from bptt.nn.lookup import Lookup
 
 
 class Masks(NamedTuple):
@@ -24,7 +25,7 @@ class Masks(NamedTuple):
     lengths: Tensor | None = None
     noise: Tensor | None = None
 
-    def checked(self, x: Tensor) -> Masks:
+    def checked(self, x: Tensor | Lookup) -> Masks:
         """These masks, if they fit x [B, T, …]. Raises ShapeError otherwise."""
         for name, mask in (("reset", self.reset), ("edge", self.edge), ("noise", self.noise)):
             if mask is not None:
@@ -38,9 +39,9 @@ class Masks(NamedTuple):
         # torch keeps the lengths of packed sequences in main memory, and so do its users.
         return self if self.lengths is None else self._replace(lengths=self.lengths.to(x.device))
 
-    def silence(self, x: Tensor) -> Tensor:
+    def silence(self, x: Any) -> Any:
         """x with zeros after the end of every row: a NaN in the padding would reach the weights as 0 · NaN."""
-        if self.lengths is None:
+        if self.lengths is None or isinstance(x, Lookup):
             return x
         return x.masked_fill(~nest.align(living(self.lengths, x.shape[1]), x), 0)
 

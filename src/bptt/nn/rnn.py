@@ -51,7 +51,7 @@ class RNN(Layered):
         self.nonlinearity = nonlinearity
 
     def _extra(self) -> dict[str, Any]:
-        return {"nonlinearity": self.nonlinearity}
+        return {**super()._extra(), "nonlinearity": self.nonlinearity}
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")

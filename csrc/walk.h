@@ -1,0 +1,233 @@
+// A whole stretch, step after step, forwards and backwards: who does which rows and units, and in which order.
+#pragma once
+#include "cells.h"
+#include "threads.h"
+#include "tiles.h"
+
+namespace bptt {
+namespace {
+
+// The rows [r0, r1) and panels [p0, p1) of one thread, and whether it must wait for the others after every step.
+struct Part {
+  int64_t r0, r1, p0, p1;
+  bool meet;
+};
+
+// Rows never need each other, so threads that split the rows need no barrier; but each of them reads all weights at every
+// step. Threads that split the units read their own weights only and meet once per step.
+inline Part part_of(int64_t rows, int64_t panels, bool by_rows, int64_t id, int64_t threads) {
+  if (by_rows) return {share(rows, id, threads), share(rows, id + 1, threads), 0, panels, false};
+  return {0, rows, share(panels, id, threads), share(panels, id + 1, threads), threads > 1};
+}
+
+template <class Real> bool splits_rows(const Stretch<Real>& s, int64_t weights, int64_t threads) {
+  if (s.split >= 0) return s.split == 0;
+  return s.rows >= 8 * threads && weights * int64_t(sizeof(Real)) <= 512 * 1024;
+}
+
+// Rows [r0, r1) in blocks of at most `most`, as equal as they can be: visit(first row, number of rows).
+template <class Visit> BPTT_INLINE void blocks(int64_t r0, int64_t r1, int64_t most, const Visit& visit) {
+  int64_t count = (r1 - r0 + most - 1) / most;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t from = r0 + (r1 - r0) * i / count, to = r0 + (r1 - r0) * (i + 1) / count;
+    visit(from, to - from);
+  }
+}
+
+// All tiles of one thread for one step: panel after panel, block after block of the inner dimension, all rows.
+template <class Work> void sweep(Work& work, Part part) {
+  constexpr int most = tallest<Work::width>();
+  int64_t rows = part.r1 - part.r0;
+  int64_t at_once = rows > 0 ? panels_at_once<Work::width>(rows < most ? rows : most) : 1;
+  for (int64_t p = part.p0; p < part.p1;) {
+    int64_t taken = p + at_once <= part.p1 ? at_once : 1;
+    for (work.rewind(); work.next();)
+      blocks(part.r0, part.r1, most, [&](int64_t row, int64_t m) { work.tile(row, m, p, taken); });
+    p += taken;
+  }
+}
+
+// Every vector of units of a tile in the order of its sums: visit(row within the tile, first sum, place).
+template <class L, class Visit>
+BPTT_INLINE void each(int64_t t, int64_t row, int64_t m, int64_t unit, int64_t vectors, int64_t units, int gates, const Visit& visit) {
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t v = 0; v < vectors; v++) {
+      int64_t left = units - unit - v * L::count;
+      if (left > 0) visit(i, (i * vectors + v) * gates, Place{t, row + i, unit + v * L::count, int(left < L::count ? left : L::count)});
+    }
+}
+
+template <class L, class Cell> struct Forward {
+  typedef typename L::Real Real;
+  typedef typename L::Vec Vec;
+  static constexpr int gates = Cell::gates, span = gates == 1 ? 2 : 1, width = gates * span;
+
+  const Stretch<Real>& s;
+  const Real* packed;
+  const Real* zeros;
+  int64_t t = 0, k0 = 0, k1 = 0;
+
+  static int64_t panels(const Stretch<Real>& s) { return (s.units + span * L::count - 1) / (span * L::count); }
+  static int64_t panel_size(const Stretch<Real>& s) { return s.units * width * L::count; }
+
+  void rewind() { k1 = 0; }
+  bool next() {
+    k0 = k1;
+    k1 = s.units - k0 <= BLOCK + BLOCK / 2 ? s.units : k0 + BLOCK;
+    return k0 < s.units;
+  }
+
+  void tile(int64_t row, int64_t m, int64_t panel, int64_t taken) const {
+    Vec sums[ACCUMULATORS] = {};
+    const Real *h[ACCUMULATORS], *from[ACCUMULATORS];
+    for (int64_t i = 0; i < m; i++) h[i] = before<L>(s, t, row + i, zeros), from[i] = h[i] + k0;
+    int64_t unit = panel * span * L::count, vectors = taken * span;
+    each<L>(t, row, m, unit, vectors, s.units, gates, [&](int64_t, int64_t v, Place p) {
+      if (k0 == 0) Cell::begin(s, p, sums + v);
+      else Cell::resume(s, p, sums + v);
+    });
+    Product<L, width>::run(m, taken > 1, from, packed + panel * panel_size(s) + k0 * width * L::count, panel_size(s), k1 - k0, sums);
+    each<L>(t, row, m, unit, vectors, s.units, gates, [&](int64_t i, int64_t v, Place p) {
+      if (k1 == s.units) Cell::template finish<true>(s, p, h[i], sums + v);
+      else Cell::park(s, p, sums + v);
+    });
+  }
+};
+
+template <class L, class Cell> struct Backward {
+  typedef typename L::Real Real;
+  typedef typename L::Vec Vec;
+  static constexpr int width = 2;
+
+  const Stretch<Real>& s;
+  const Real* packed;
+  const Real* zeros;
+  int64_t t = 0;  // the step that receives its gradient; −1 is the initial state
+  int source = 0;
+  int64_t k0 = 0, k1 = 0, offset = 0;
+  bool last = false;
+
+  static int64_t depth(const Stretch<Real>& s) {
+    int64_t sum = 0;
+    for (int i = 0; i < Cell::sources; i++) sum += Cell::depth(s, i);
+    return sum;
+  }
+  static int64_t panels(const Stretch<Real>& s) { return (s.units + width * L::count - 1) / (width * L::count); }
+  static int64_t panel_size(const Stretch<Real>& s) { return depth(s) * width * L::count; }
+  bool final_step() const { return t + 1 == s.steps; }
+
+  void rewind() { source = -1, k0 = k1 = offset = 0, last = false; }
+  // The next block of gate gradients; after the last step there is none, but one visit all the same.
+  bool next() {
+    if (last) return false;
+    if (final_step()) return last = true;
+    if (source < 0 || k1 == Cell::depth(s, source)) offset += source < 0 ? 0 : Cell::depth(s, source), source++, k1 = 0;
+    int64_t n = Cell::depth(s, source);
+    k0 = k1;
+    k1 = n - k0 <= BLOCK + BLOCK / 2 ? n : k0 + BLOCK;
+    last = k1 == n && source + 1 == Cell::sources;
+    return true;
+  }
+
+  void tile(int64_t row, int64_t m, int64_t panel, int64_t taken) const {
+    Vec sums[ACCUMULATORS] = {};
+    int64_t unit = panel * width * L::count, vectors = taken * width;
+    each<L>(t, row, m, unit, vectors, s.units, 1, [&](int64_t, int64_t v, Place p) {
+      sums[v] = L::load(s.carry + p.row * s.units + p.unit, p.lanes);
+    });
+    if (!final_step()) {
+      const Real* from[ACCUMULATORS];
+      for (int64_t i = 0; i < m; i++) from[i] = Cell::source(s, t + 1, row + i, source) + k0;
+      Product<L, width>::run(m, taken > 1, from, packed + panel * panel_size(s) + (offset + k0) * width * L::count, panel_size(s),
+                             k1 - k0, sums);
+    }
+    each<L>(t, row, m, unit, vectors, s.units, 1, [&](int64_t, int64_t v, Place p) { settle(p, sums[v]); });
+  }
+
+  // Between blocks the sums wait in `carry`; after the last one it holds what passes step t by on its way to t − 1.
+  BPTT_INLINE void settle(Place p, Vec dh) const {
+    Real* carry = s.carry + p.row * s.units + p.unit;
+    if (last) {
+      if (!final_step()) dh = cross<L>(s, Place{t + 1, p.row, p.unit, p.lanes}, dh, s.initial_grad);
+      if (t >= 0) {
+        if (s.alive(t, p.row)) {
+          if (s.outputs_grad) dh += L::load(s.outputs_grad + (t * s.rows + p.row) * s.units + p.unit, p.lanes);
+          dh = Cell::back(s, p, before<L>(s, t, p.row, zeros), dh);
+        } else {
+          Cell::silence(s, p);
+        }
+      }
+    }
+    L::store(carry, dh, p.lanes);
+  }
+};
+
+template <class L> constexpr int64_t padded(int64_t n) { return (n + 63) / 64 * 64 + 0 * L::count; }
+
+template <class L, class Cell> int64_t scratch(const Stretch<typename L::Real>& s, bool backward) {
+  typedef Forward<L, Cell> F;
+  typedef Backward<L, Cell> B;
+  int64_t packed = backward ? B::panels(s) * B::panel_size(s) : F::panels(s) * F::panel_size(s);
+  return padded<L>(packed) + padded<L>(s.units);
+}
+
+template <class L, class Cell> void run_forward(const Stretch<typename L::Real>& s) {
+  typedef Forward<L, Cell> F;
+  int64_t panels = F::panels(s);
+  typename L::Real* packed = s.scratch;
+  typename L::Real* zeros = packed + padded<L>(panels * F::panel_size(s));
+  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
+  together(s.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
+    for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
+      pack_forward<L, F::gates, F::span>(s.weight, s.units, p, packed + p * F::panel_size(s));
+    barrier.wait();
+    Part part = part_of(s.rows, panels, splits_rows(s, panels * F::panel_size(s), threads), id, threads);
+    F work{s, packed, zeros};
+    for (work.t = 0; work.t < s.steps; work.t++) {
+      sweep(work, part);
+      if (part.meet) barrier.wait();
+    }
+  });
+}
+
+template <class L, class Cell> void run_backward(const Stretch<typename L::Real>& s) {
+  typedef Backward<L, Cell> B;
+  int64_t panels = B::panels(s);
+  typename L::Real* packed = s.scratch;
+  typename L::Real* zeros = packed + padded<L>(panels * B::panel_size(s));
+  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
+  together(s.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
+    for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
+      pack_backward<L, B::width>(s.weight, s.units, B::depth(s), p, packed + p * B::panel_size(s));
+    barrier.wait();
+    Part part = part_of(s.rows, panels, splits_rows(s, panels * B::panel_size(s), threads), id, threads);
+    B work{s, packed, zeros};
+    for (work.t = s.steps - 1; work.t >= -1; work.t--) {
+      sweep(work, part);
+      if (part.meet) barrier.wait();
+    }
+  });
+}
+
+// Gates from complete pre-activations, without any product: a single step, or the gates of a stretch whose states are known.
+template <class L, class Cell, bool STATES> void run_gates(const Stretch<typename L::Real>& s) {
+  typedef typename L::Vec Vec;
+  typename L::Real* zeros = s.scratch;
+  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
+  together(s.threads, [&](int64_t id, int64_t threads, Barrier&) {
+    int64_t all = s.steps * s.rows;
+    for (int64_t i = share(all, id, threads); i < share(all, id + 1, threads); i++) {
+      int64_t t = i / s.rows, row = i % s.rows;
+      const typename L::Real* h = before<L>(s, t, row, zeros);
+      for (int64_t unit = 0; unit < s.units; unit += L::count) {
+        Place p{t, row, unit, int(s.units - unit < L::count ? s.units - unit : L::count)};
+        Vec sums[Cell::gates];
+        Cell::resume(s, p, sums);
+        Cell::template finish<STATES>(s, p, h, sums);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace bptt

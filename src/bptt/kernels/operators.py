@@ -1,0 +1,277 @@
+"""The compiled recurrences as differentiable functions of tensors.
+
+Knows autograd, torch.compile and autocast; must not know modules. Two routes lead to the same two functions of `fused`: an
+autograd.Function with nothing in between, and an operator registered with torch.library where a graph is being captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bptt.errors import ContractError
+from bptt.kernels import library, readable
+from bptt.kernels.fused import GATES, Gradients, Kept, Layer, Needs, backward, forward
+from bptt.kernels.library import Library
+
+State = Any
+MEMORY = ("auto", "gates", "lean")
+# Gates of more bytes than this are rebuilt in the backward pass rather than kept, unless the caller chooses.
+KEPT_AT_MOST = 2**29
+
+
+def fused(
+    compiled: Library,
+    cell: str,
+    x: Tensor,
+    state: State,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    *,
+    initial: State = None,
+    reset: Tensor | None = None,
+    edge: Tensor | None = None,
+    lengths: Tensor | None = None,
+    nonlinearity: str = "tanh",
+    memory: str = "auto",
+) -> tuple[Tensor, State]:
+    """One layer over a whole stretch: x [B, T, I] (or ids [B, T]) → outputs [B, T, H] and the last state, states [B, H].
+
+    memory  "gates": keep what the backward pass needs; "lean": keep the states alone and rebuild the gates; "auto": keep them
+            while they are small
+    """
+    kind = nonlinearity if cell == "elman" else cell
+    dtype = weight_hh.dtype
+    h, c = state if kind == "lstm" else (state, None)
+    first, first_cell = initial if kind == "lstm" and initial is not None else (initial, None)
+    layer = Layer(
+        kind, turned(x, dtype), cast(h, dtype), cast(c, dtype), weight_ih, weight_hh, bias_ih, bias_hh,
+        cast(first, dtype), cast(first_cell, dtype),
+        None if reset is None else turned(reset), None if edge is None else turned(edge, dtype),
+        None if lengths is None else lengths.to(torch.int64).contiguous(),
+    )  # fmt: skip
+    keep = keeps(layer, memory)
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        ends = captured(layer, keep)
+    elif torch.is_grad_enabled() and any(t.requires_grad for t in layer if isinstance(t, Tensor)):
+        ends = Recurrence.apply(compiled, keep, *layer)
+    else:
+        ends = outputs(layer, forward(compiled, layer, keep=False, chunk=chunk_of(layer)))
+    y, h, c = ends
+    return y.transpose(0, 1), (h, c) if kind == "lstm" else h
+
+
+def captured(layer: Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """`outputs` by way of the registered operator."""
+    states, last, *_ = torch.ops.bptt.recurrence(*layer, keep)
+    y, h, _ = outputs(layer, Kept(states, None, None, None))
+    return y, h, None if layer.c is None else last
+
+
+def turned(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """[B, T, …] as [T, B, …], contiguous; floats as `dtype`. Free if they lie step after step already."""
+    values = values.transpose(0, 1)
+    return (values if dtype is None or not values.is_floating_point() else values.to(dtype)).contiguous()
+
+
+def cast(values: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if values is None else values.to(dtype).contiguous()
+
+
+def keeps(layer: Layer, memory: str) -> bool:
+    """Whether the gates are kept."""
+    if memory != "auto":
+        return memory == "gates"
+    steps, rows = layer.x.shape[:2]
+    return steps * rows * GATES[layer.cell] * layer.weight_hh.shape[1] * layer.weight_hh.element_size() <= KEPT_AT_MOST
+
+
+def chunk_of(layer: Layer) -> int:
+    """How many steps of gates exist at a time where they are not kept: about four million numbers, as the products like it."""
+    return max(1, 2**22 // max(1, layer.x.shape[1] * GATES[layer.cell] * layer.weight_hh.shape[1]))
+
+
+def outputs(layer: Layer, kept: Kept) -> tuple[Tensor, Tensor, Tensor | None]:
+    """y [T, B, H] and the last states. They are copied: a state that is carried on must not hold the whole stretch."""
+    y = kept.states[1:]
+    if layer.lengths is not None:
+        ended = torch.arange(y.shape[0]).unsqueeze(1) >= layer.lengths
+        y = y.masked_fill(ended.unsqueeze(-1), 0)
+    return y, kept.states[-1].clone(), None if kept.cells is None else kept.cells[-1].clone()
+
+
+class Recurrence(torch.autograd.Function):
+    """The compiled layer, its gates overwritten by their gradients in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, compiled: Library, keep: bool, *inputs: Any) -> tuple[Tensor, ...]:
+        layer = Layer(*inputs)
+        kept = forward(compiled, layer, keep=keep, chunk=chunk_of(layer))
+        ctx.compiled, ctx.cell, ctx.spent = compiled, layer.cell, False
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*layer[1:], *kept)
+        return outputs(layer, kept)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+        saved = ctx.saved_tensors
+        layer, kept = Layer(ctx.cell, *saved[: len(Layer._fields) - 1]), Kept(*saved[len(Layer._fields) - 1 :])
+        needs = ctx.needs_input_grad[3:]
+        if torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack() is not None:
+            return None, None, None, *again(layer, grads, needs)
+        if ctx.spent:  # a graph that is used twice has lost its gates to the first use
+            kept = kept._replace(gates=None, inner=None)
+        ctx.spent = True
+        found = backward(ctx.compiled, layer, kept, *grads, chunk=chunk_of(layer), needs=Needs.of(needs))
+        return None, None, None, *spread(found, needs)
+
+
+def spread(found: Gradients, needs: Sequence[bool]) -> list[Tensor | None]:
+    """One gradient per input of a layer after the name of its cell; the masks have none."""
+    every = [*found, *[None] * (len(Layer._fields) - 1 - len(found))]
+    return [gradient if need else None for gradient, need in zip(every, needs, strict=True)]
+
+
+def again(layer: Layer, grads: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients in plain torch operations, for those who want to differentiate them again."""
+    with torch.enable_grad():
+        ends = plainly(layer)
+        pairs = [(end, grad) for end, grad in zip(ends, grads, strict=True) if end is not None and grad is not None]
+        wanted = [tensor for tensor, need in zip(layer[1:], needs, strict=True) if need]
+        found = torch.autograd.grad(
+            [end for end, _ in pairs], wanted, [grad for _, grad in pairs],
+            create_graph=True, allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
+    each = iter(found)
+    return [next(each) if need else None for need in needs]
+
+
+def plainly(layer: Layer) -> tuple[Tensor, Tensor, Tensor | None]:
+    """`outputs` of the layer in plain torch operations."""
+    pair = layer.cell == "lstm"
+    first = None if layer.initial is None else (layer.initial, layer.initial_cell) if pair else layer.initial
+    extra = {"nonlinearity": layer.cell} if layer.elman else {}
+    y, state = readable.layer(
+        "elman" if layer.elman else layer.cell, layer.x.transpose(0, 1), (layer.h, layer.c) if pair else layer.h,
+        layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh, initial=first,
+        reset=None if layer.reset is None else layer.reset.t(), edge=None if layer.edge is None else layer.edge.t(),
+        lengths=layer.lengths, **extra,
+    )  # fmt: skip
+    h, c = state if pair else (state, None)
+    return y.transpose(0, 1), h, c
+
+
+@torch.library.custom_op("bptt::recurrence", mutates_args=())
+def recurrence(
+    cell: str,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    initial: Tensor | None,
+    initial_cell: Tensor | None,
+    reset: Tensor | None,
+    edge: Tensor | None,
+    lengths: Tensor | None,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A layer for captured graphs: states [T+1, B, H], c_T, and for its backward pass cells, gates and inner.
+
+    What a cell does not have is empty. Only the first two may be differentiated.
+    """
+    layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
+    states, cells, gates, inner = forward(library.loaded(), layer, keep=keep, chunk=chunk_of(layer))
+    last = None if cells is None else cells[-1].clone()
+    return states, *(h.new_empty(0) if tensor is None else tensor for tensor in (last, cells, gates, inner))  # type: ignore[return-value]
+
+
+@recurrence.register_fake
+def _(cell: str, x: Tensor, h: Tensor, c: Tensor | None, weight_ih: Tensor, weight_hh: Tensor, *rest: Any) -> Any:
+    steps, rows, units, keep = x.shape[0], x.shape[1], weight_hh.shape[1], rest[-1]
+    gated = GATES[cell] > 1 and keep
+    shapes: list[tuple[int, ...]] = [
+        (steps + 1, rows, units),
+        (0,) if c is None else (rows, units),
+        (0,) if c is None else (steps + 1, rows, units),
+        (steps, rows, GATES[cell] * units) if gated else (0,),
+        (steps, rows, units) if gated and cell == "gru" else (0,),
+    ]
+    return tuple(h.new_empty(shape) for shape in shapes)
+
+
+@torch.library.custom_op("bptt::recurrence_backward", mutates_args=())
+def recurrence_backward(
+    cell: str,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    initial: Tensor | None,
+    initial_cell: Tensor | None,
+    reset: Tensor | None,
+    edge: Tensor | None,
+    lengths: Tensor | None,
+    states: Tensor,
+    cells: Tensor,
+    gates: Tensor,
+    inner: Tensor,
+    grad_states: Tensor | None,
+    grad_cell: Tensor | None,
+) -> list[Tensor]:
+    """The gradients of `recurrence` in the order of `Gradients`, each empty where there is none."""
+    layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
+    # A captured graph may run twice on what it kept, so the gates are not ours to overwrite.
+    kept = Kept(states, *(tensor.clone() if tensor.numel() else None for tensor in (cells, gates, inner)))
+    grad_y = None if grad_states is None else grad_states[1:].contiguous()
+    needs = Needs(True, True)
+    result = backward(library.loaded(), layer, kept, grad_y, None, grad_cell, chunk=chunk_of(layer), needs=needs)
+    if grad_states is not None:
+        result = result._replace(h=result.h + grad_states[0])
+    return [h.new_empty(0) if tensor is None else tensor for tensor in result]
+
+
+@recurrence_backward.register_fake
+def _(cell: str, x: Tensor, h: Tensor, *rest: Any) -> list[Tensor]:
+    return [h.new_empty(0) if like is None else torch.empty_like(like) for like in differentiable(x, h, *rest)]
+
+
+def differentiable(x: Tensor, *rest: Any) -> list[Tensor | None]:
+    """The inputs of a layer that have a gradient, in the order of `Gradients`."""
+    return [x if x.is_floating_point() else None, *rest[: len(Gradients._fields) - 1]]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    cell, *tensors, _ = inputs
+    states, _, cells, gates, inner = output
+    ctx.cell = cell
+    ctx.save_for_backward(*tensors, states, cells, gates, inner)
+
+
+def _backward(ctx: Any, grad_states: Tensor | None, grad_cell: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    grads = torch.ops.bptt.recurrence_backward(ctx.cell, *saved, grad_states, grad_cell if saved[2] is not None else None)
+    present = differentiable(*saved[: len(Layer._fields) - 1])
+    every = [None if like is None else grad for like, grad in zip(present, grads, strict=True)]
+    return None, *every, *[None] * (len(Layer._fields) - 1 - len(every)), None
+
+
+recurrence.register_autograd(_backward, setup_context=_setup)
+
+
+@torch.library.register_vmap("bptt::recurrence")
+def _(*_: Any) -> None:
+    raise ContractError(
+        "The compiled recurrence cannot be batched by vmap", "torch.ops.bptt.recurrence under vmap",
+        "Call the layer itself, which then runs in plain torch operations",
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""tanh and the logistic function of the compiled kernels: within 3 units in the last place, everywhere."""
+
+from __future__ import annotations
+
+import mpmath
+import pytest
+import torch
+from torch import Tensor
+
+from bptt.kernels import library
+
+pytestmark = pytest.mark.skipif(isinstance(library.load(), str), reason="no compiled kernels")
+FUNCTIONS = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
+PIECE = 2**24
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def compiled(request):
+    """The library on every instruction set that this machine has."""
+    found = library.loaded()
+    before = found.isa
+    if not found.use(request.param):
+        pytest.skip(f"this machine has no {request.param}")
+    yield found
+    found.use(before)
+
+
+def floats(start: int, stop: int, step: int = 1) -> Tensor:
+    """The single-precision numbers whose bits are the integers of a range."""
+    return torch.arange(start, stop, step, dtype=torch.int64).to(torch.int32).view(torch.float32)
+
+
+def ulps(found: Tensor, exact: Tensor) -> float:
+    """The largest distance in units of the last place of the exact value, in float32, down to the smallest number there is."""
+    _, exponent = torch.frexp(exact)
+    unit = torch.ldexp(torch.ones_like(exact), (exponent - 24).clamp(min=-149))
+    return float(((found.double() - exact).abs() / unit).max())
+
+
+def check(compiled, name, x):
+    found, exact = compiled.map(name, x), FUNCTIONS[name](x.double())
+    number = ~x.isnan()
+    assert found[~number].isnan().all()
+    assert ulps(found[number], exact[number]) <= 3
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_sample_of_all_single_numbers(compiled, name):
+    check(compiled, name, floats(-(2**31), 2**31, 4099))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_all_single_numbers(name):
+    """2³² of them, in the instruction set that this machine would choose."""
+    for start in range(-(2**31), 2**31, PIECE):
+        check(library.loaded(), name, floats(start, start + PIECE))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_double_numbers_against_many_digits(compiled, name):
+    torch.manual_seed(0)
+    x = torch.cat([torch.randn(700) * scale for scale in (1e-300, 1e-9, 0.1, 1, 5, 30, 300)]).double()
+    x = torch.cat([x, torch.tensor([0.0, -0.0, 19.06, -745.1, 709.8, 1e308, -1e308])]).double()
+    found = compiled.map(name, x)
+    with mpmath.workdps(40):
+        for value, result in zip(x.tolist(), found.tolist(), strict=True):
+            exact = mpmath.tanh(value) if name == "tanh" else 1 / (1 + mpmath.exp(-mpmath.mpf(value)))
+            unit = (
+                mpmath.mpf(2) ** max(int(mpmath.floor(mpmath.log(abs(exact), 2))) - 52, -1074)
+                if exact
+                else mpmath.mpf(2) ** -1074
+            )
+            assert abs(result - exact) <= 3 * unit, (value, result)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_numbers_end(compiled, name, dtype):
+    inf, nan = float("inf"), float("nan")
+    x = torch.tensor([inf, -inf, nan, 0.0], dtype=dtype)
+    limits = [1.0, -1.0, nan, 0.0] if name == "tanh" else [1.0, 0.0, nan, 0.5]
+    torch.testing.assert_close(compiled.map(name, x), torch.tensor(limits, dtype=dtype), equal_nan=True, rtol=0, atol=0)
