@@ -44,7 +44,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="sizes whose name contains one of these")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--compile", action="store_true", help="also torch.compile of torch.nn, where it works")
+    parser.add_argument(
+        "--compile", action="store_true", help="also torch.compile of torch.nn, up to 64 steps: minutes per size"
+    )
     parser.add_argument("--jax", metavar="PYTHON", help="also JAX: an interpreter that has it")
     parser.add_argument("--scaling", action="store_true", help="how time grows with T, H and B")
     parser.add_argument("--generation", action="store_true", help="one step at a time")

@@ -89,7 +89,7 @@ def load(cell: str, tensors: str, results: str) -> Any:
 def main() -> None:
     """Serve until the other side closes the pipe."""
     print(json.dumps({"jax": jax.__version__, "threads": THREADS}), flush=True)
-    run = None
+    run: Any = None
     for line in sys.stdin:
         request = json.loads(line)
         if "load" in request:

@@ -23,7 +23,7 @@ UNITS = 256
 SHORT = 300
 
 
-def here(cell: str, steps: int) -> dict[str, float]:
+def here(cell: str, steps: int) -> dict[str, Any]:
     """Forward and backward over so many steps in this process: seconds (the best of a few if short) and bytes it grew by.
 
     The bytes, at their peak in the first run, hold everything: the input, the output, their gradients, what is kept in between

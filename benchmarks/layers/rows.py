@@ -30,7 +30,8 @@ def measure(name: str, size: Size, count: int, *, jax: Jax | None = None, compil
     """
     row: Row = {"name": name, **size._asdict(), "rounds": count}
     problem = Problem(size)
-    peers: dict[str, Peer] = {**here(problem, compiled)}
+    local = here(problem, compiled)
+    peers: dict[str, Peer] = {**local}
     if jax:
         peers["jax"] = jax.peer(problem)
     try:
@@ -48,5 +49,5 @@ def measure(name: str, size: Size, count: int, *, jax: Jax | None = None, compil
     # Forward is one product over everything, backward two; a rebuild repeats the first.
     work = {"gates": 3 * size.product, "lean": 4 * size.product}
     row["share"] = {mode: work[mode] / seconds[mode] / products.rate for mode in MODES[size.cell]}
-    row["floats"] = {peer: stored(problem, peers[peer].layer) for peer in (*MODES[size.cell], "torch")}
+    row["floats"] = {peer: stored(problem, local[peer].layer) for peer in (*MODES[size.cell], "torch")}
     return row

@@ -13,9 +13,9 @@ from rows import Row
 
 NOTE = (
     "ms: forward and backward of the layer, median of paired rounds. “gates” and “lean” are the two memory modes of bptt, one "
-    "and the same (=) for an Elman layer. ×: how many times faster than the better of torch.nn and JAX. GEMM: share of the rate "
-    "of torch's own products at these shapes in the same rounds (GFLOP/s); what a rebuild computes counts as work. floats: "
-    "stored for the backward pass per hidden unit, step and row."
+    "and the same (=) for an Elman layer. ×: how many times faster than the better of torch.nn and JAX. GEMM: share of the "
+    "rate of torch's own products at these shapes in the same rounds (GFLOP/s); what a rebuild computes counts as work. "
+    "floats: stored for the backward pass per hidden unit, step and row."
 )
 ONE_MODE = "="
 NONE = "–"

@@ -79,7 +79,8 @@ def turned(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return (values if dtype is None or not values.is_floating_point() else values.to(dtype)).contiguous()
 
 
-def cast(values: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def cast(values: Any, dtype: torch.dtype) -> Any:
+    """A state, or None, as the kernel reads it."""
     return None if values is None else values.to(dtype).contiguous()
 
 
@@ -109,7 +110,7 @@ class Recurrence(torch.autograd.Function):
     """The compiled layer, its gates overwritten by their gradients in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, compiled: Library, keep: bool, *inputs: Any) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, compiled: Library, keep: bool, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         layer = Layer(*inputs)
         kept = forward(compiled, layer, keep=keep, chunk=chunk_of(layer))
         ctx.compiled, ctx.cell, ctx.spent = compiled, layer.cell, False
@@ -118,7 +119,7 @@ class Recurrence(torch.autograd.Function):
         return outputs(layer, kept)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
         layer, kept = Layer(ctx.cell, *saved[: len(Layer._fields) - 1]), Kept(*saved[len(Layer._fields) - 1 :])
         needs = ctx.needs_input_grad[3:]
@@ -142,7 +143,7 @@ def again(layer: Layer, grads: Sequence[Tensor | None], needs: Sequence[bool]) -
     with torch.enable_grad():
         ends = plainly(layer)
         pairs = [(end, grad) for end, grad in zip(ends, grads, strict=True) if end is not None and grad is not None]
-        wanted = [tensor for tensor, need in zip(layer[1:], needs, strict=True) if need]
+        wanted: list[Any] = [tensor for tensor, need in zip(layer[1:], needs, strict=True) if need]
         found = torch.autograd.grad(
             [end for end, _ in pairs], wanted, [grad for _, grad in pairs],
             create_graph=True, allow_unused=True, materialize_grads=True,
@@ -189,8 +190,12 @@ def recurrence(
     """
     layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
     states, cells, gates, inner = forward(library.loaded(), layer, keep=keep, chunk=chunk_of(layer))
+
+    def present(tensor: Tensor | None) -> Tensor:
+        return h.new_empty(0) if tensor is None else tensor
+
     last = None if cells is None else cells[-1].clone()
-    return states, *(h.new_empty(0) if tensor is None else tensor for tensor in (last, cells, gates, inner))  # type: ignore[return-value]
+    return states, present(last), present(cells), present(gates), present(inner)
 
 
 @recurrence.register_fake

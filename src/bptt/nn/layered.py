@@ -98,15 +98,13 @@ class Layered(nn.RNNBase):
     def layers(self, x: Tensor | Lookup, hx: State, masks: Masks) -> tuple[Tensor, State]:
         """x [B, T, I] through all layers: outputs [B, T, directions·H] and states [layers·directions, B, H]."""
         states = self._states(x.shape[0], hx)
-        x = masks.silence(x)
-        ends: list[State] = []
-        for layer in range(self.num_layers):
-            if layer and self.training:
-                assert isinstance(x, Tensor)
-                x = dropout(x, self.dropout, masks.noise, layer - 1)
-            x, last = self._layer(x, layer, states, masks)
+        y, ends = self._layer(masks.silence(x), 0, states, masks)
+        for layer in range(1, self.num_layers):
+            if self.training:
+                y = dropout(y, self.dropout, masks.noise, layer - 1)
+            y, last = self._layer(y, layer, states, masks)
             ends.extend(last)
-        return x, _gather(ends)
+        return y, _gather(ends)
 
     def _layer(self, x: Tensor | Lookup, layer: int, states: list[State], masks: Masks) -> tuple[Tensor, list[State]]:
         """One layer, all its directions."""
