@@ -23,6 +23,7 @@ ROOMS = [
     ["kernels"],
     ["nn"],
     ["losses", "metrics"],
+    ["linear_losses"],
     ["inference"],
     ["models"],
     ["gradients"],

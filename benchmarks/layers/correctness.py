@@ -13,7 +13,7 @@ from torch import Tensor
 from bptt.kernels import choose, library
 
 OUTPUTS, GRADIENTS, ALIVE = 1e-5, 1e-4, 1e-8
-OURS = ("gates", "lean", "layer")
+OURS = ("gates", "lean", "auto")
 
 
 class Wrong(Exception):

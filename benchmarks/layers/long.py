@@ -30,7 +30,7 @@ def here(cell: str, steps: int) -> dict[str, Any]:
     and the working memory.
     """
     short = Problem(Size(cell, SHORT, 1, UNITS, UNITS))
-    check(cell, {"torch": Here(short, short.layer), "layer": Here(short, ours(short, "auto"))})
+    check(cell, {"torch": Here(short, short.layer), "auto": Here(short, ours(short, "auto"))})
     before, _ = resident()
     problem = Problem(Size(cell, steps, 1, UNITS, UNITS))
     layer, seconds, peaks = ours(problem, "auto"), [], []

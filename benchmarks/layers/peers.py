@@ -5,17 +5,15 @@ Knows how each is called; must not know sizes or tables.
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from problem import Layer, Problem
 from torch import Tensor
 
 import bptt
-from bptt.kernels import choose
 
 CELL = {"rnn": "elman", "gru": "gru", "lstm": "lstm"}
 # An Elman layer has no gates to keep beside its states: its two modes are one.
@@ -60,24 +58,13 @@ def here(problem: Problem, compiled: bool) -> dict[str, Here]:
 
 
 def ours(problem: Problem, memory: str) -> Layer:
-    """The layer of bptt.nn with the parameters of the problem, in one of its memory modes."""
+    """The layer of bptt.nn with the parameters of the problem, in one of its memory modes, "auto" being its own choice."""
     size = problem.size
     layer = {"rnn": bptt.nn.RNN, "gru": bptt.nn.GRU, "lstm": bptt.nn.LSTM}[size.cell](size.inputs, size.units)
     for name, parameter in problem.layer.named_parameters():
         setattr(layer, name, parameter)
-    if memory == "auto":
-        return layer
-    if hasattr(layer, "memory"):
-        layer.memory = memory
-        return layer
-    return functools.partial(_kernel, choose(CELL[size.cell]).function, list(problem.layer.parameters()), memory)
-
-
-def _kernel(function: Any, parameters: list[Tensor], memory: str, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """The kernel behind the layer's signature, while the layer itself has no say in the mode."""
-    pair = isinstance(state, tuple)
-    y, last = function(x.transpose(0, 1), tuple(leaf[0] for leaf in state) if pair else state[0], *parameters, memory=memory)
-    return y.transpose(0, 1), tuple(leaf[None] for leaf in last) if pair else last[None]
+    layer.memory = memory
+    return layer
 
 
 def compile_layer(problem: Problem) -> Layer | None:

@@ -54,4 +54,8 @@ class Readout(nn.Module):
         self.linear = nn.Linear(width, size)
 
     def forward(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:
-        return self.linear(self.dropout(hidden, noise))
+        return self.linear(self.features(hidden, noise))
+
+    def features(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:
+        """What `linear` reads: a loss that has a linear form takes both and never sees all scores at once."""
+        return self.dropout(hidden, noise)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from bptt import nest
 from bptt.errors import ContractError
+from bptt.kernels.dispatch import transformed
+from bptt.linear_losses import FROM_LINEAR
 from bptt.losses import cross_entropy
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
@@ -78,15 +80,19 @@ class Unroll(nn.Module):
 
     def losses(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
         """The loss of every row and step [B, T], masked ones included, and the state after the last step."""
-        outputs, state = self.outputs(window, state, edge)
-        return self._loss(outputs, window), state
+        direct = self._direct(window)
+        if direct is None:
+            outputs, state = self.outputs(window, state, edge)
+            return self._loss(outputs, window), state
+        hidden, state = self.recurrent(self._encoded(window), state, reset=resets(window), edge=edge, noise=window.noise)
+        linear: nn.Linear = self.readout.linear  # type: ignore[assignment]
+        features = self.readout.features(hidden, window.noise)  # type: ignore[operator]
+        return direct(features, linear.weight, linear.bias, window.targets, window.mask), state
 
     def outputs(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
         """The readout of every step, and the state after the last step."""
-        # Asking whether any row resets costs one pass over a small mask and spares a selection per step.
-        reset = window.reset if window.reset.any() else None
         with self._precision(window):
-            return self._run(window, state, edge, reset)
+            return self._run(window, state, edge, resets(window))
 
     def segment(self, window: Window, state: State, edge: Tensor | None = None) -> tuple[Tensor, State]:
         """The sum of the losses that count, and the state after the last step, still attached.
@@ -148,8 +154,7 @@ class Unroll(nn.Module):
             for t in range(window.steps):
                 before.append(state)
                 step = window[:, t : t + 1]
-                reset = step.reset if step.reset.any() else None
-                _, state = self.recurrent(encoded[:, t : t + 1], state, reset=reset, noise=step.noise)
+                _, state = self.recurrent(encoded[:, t : t + 1], state, reset=resets(step), noise=step.noise)
         return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
 
     def rows(self, window: Window, states: State) -> tuple[State, Tensor]:
@@ -180,6 +185,17 @@ class Unroll(nn.Module):
                 return tokens
         return self._part("encode", window.inputs, window)
 
+    def _direct(self, window: Window) -> Callable[..., Tensor] | None:
+        """The loss in its linear form, if it has one and nothing stands between a linear readout and it."""
+        linear = getattr(self.readout, "linear", None)
+        direct = FROM_LINEAR.get(self.loss)
+        plain = (
+            type(linear) is nn.Linear and hasattr(self.readout, "features") and not hooked(self.readout) and not hooked(linear)
+        )
+        if direct is None or not plain or self.autocast is not None or transformed() or torch.compiler.is_compiling():
+            return None
+        return direct if window.mask.numel() and window.targets.min() >= 0 else None
+
     def _part(self, name: str, value: Tensor, window: Window) -> Tensor:
         module = getattr(self, name)
         return module(value, noise=window.noise) if name in self._noisy else module(value)
@@ -208,6 +224,11 @@ class Unroll(nn.Module):
 def masked_sum(losses: Tensor, mask: Tensor) -> Tensor:
     """Sum of the losses [B, T] where `mask` [B, T] is true; a NaN under the mask stays out."""
     return torch.where(mask, losses, 0.0).sum()
+
+
+def resets(window: Window) -> Tensor | None:
+    """The window's resets, or None if no row starts anew: one pass over a small mask spares a selection per step."""
+    return window.reset if window.reset.any() else None
 
 
 def draws_outside(module: nn.Module) -> bool:
