@@ -2,10 +2,10 @@
 // Knows gates and their derivatives; must not know tiles, panels or threads.
 //
 // A cell says: `gates` G, the accumulators per vector of units; `depth`, the length of a row of gate gradients in units; and
-//   begin   what the accumulators start from, before h_{t-1} W_hhᵀ is added
-//   park    where partial sums wait between two blocks of the product; `resume` takes them up
+//   resume  the projected inputs, or partial sums that wait there between two blocks of the product; `park` puts them there
 //   finish  accumulators → gates and h_t
 //   back    dL/dh_t → gate gradients and what reaches h_{t-1} other than through W_hh
+//   apart   which gate keeps its projected inputs apart from its product with h until `finish`
 //   source  where the gate gradients [k0, …) of a row lie in memory, for the product with W_hh
 #pragma once
 #include "functions.h"
@@ -48,11 +48,26 @@ BPTT_INLINE typename L::Vec cross(const Stretch<typename L::Real>& s, Place p, t
   return weight == 0 ? typename L::Vec{} : gradient * weight;
 }
 
+template <class L> BPTT_INLINE void add_bias(const Stretch<typename L::Real>& s, Place p, int gates, typename L::Vec* a) {
+  if (!s.bias) return;
+  for (int g = 0; g < gates; g++) a[g] += L::load(s.bias + g * s.units + p.unit, p.lanes);
+}
+
+// What the sums start from, before h_{t-1} W_hhᵀ is added.
+template <class L, class Cell> BPTT_INLINE void begin(const Stretch<typename L::Real>& s, Place p, typename L::Vec* a) {
+  Cell::resume(s, p, a);
+  for (int g = 0; g < Cell::gates; g++)
+    if (Cell::apart(g)) a[g] = typename L::Vec{};
+  add_bias<L>(s, p, Cell::gates, a);
+}
+
 template <class L, int64_t PHI> struct ElmanCell {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
   typedef Stretch<Real> S;
   static constexpr int gates = 1, sources = 1;
+  static constexpr bool apart(int) { return false; }
+  static BPTT_INLINE void set_apart(const S&, Place, int, Real) {}
 
   static BPTT_INLINE Vec phi(Vec a) {
     if (PHI == TANH) return hyperbolic<L>(a);
@@ -66,7 +81,6 @@ template <class L, int64_t PHI> struct ElmanCell {
   }
 
   static BPTT_INLINE void resume(const S& s, Place p, Vec* a) { a[0] = L::load(s.state(p.t + 1, p.row) + p.unit, p.lanes); }
-  static BPTT_INLINE void begin(const S& s, Place p, Vec* a) { resume(s, p, a); }
   static BPTT_INLINE void park(const S& s, Place p, const Vec* a) { L::store(s.state(p.t + 1, p.row) + p.unit, a[0], p.lanes); }
 
   template <bool STATES> static BPTT_INLINE void finish(const S& s, Place p, const Real* h_before, const Vec* a) {
@@ -92,6 +106,8 @@ template <class L> struct LstmCell {
   typedef typename L::Vec Vec;
   typedef Stretch<Real> S;
   static constexpr int gates = 4, sources = 1;
+  static constexpr bool apart(int) { return false; }
+  static BPTT_INLINE void set_apart(const S&, Place, int, Real) {}
 
   static BPTT_INLINE Real* row_of(const S& s, int64_t t, int64_t row) { return s.gates + (t * s.rows + row) * 4 * s.units; }
   static BPTT_INLINE void read(const S& s, Place p, Vec* a) {
@@ -103,7 +119,6 @@ template <class L> struct LstmCell {
     for (int i = 0; i < 4; i++) L::store(g + i * s.units, a[i], p.lanes);
   }
   static BPTT_INLINE void resume(const S& s, Place p, Vec* a) { read(s, p, a); }
-  static BPTT_INLINE void begin(const S& s, Place p, Vec* a) { read(s, p, a); }
   static BPTT_INLINE void park(const S& s, Place p, const Vec* a) { write(s, p, a); }
 
   template <bool STATES> static BPTT_INLINE void finish(const S& s, Place p, const Real* h_before, const Vec* a) {
@@ -150,13 +165,13 @@ template <class L> struct GruCell {
   typedef typename L::Vec Vec;
   typedef Stretch<Real> S;
   static constexpr int gates = 3, sources = 2;
+  static constexpr bool apart(int gate) { return gate == 2; }
 
   static BPTT_INLINE Real* row_of(const S& s, int64_t t, int64_t row) { return s.gates + (t * s.rows + row) * 3 * s.units; }
   static BPTT_INLINE Real* inner_of(const S& s, int64_t t, int64_t row) { return s.inner + (t * s.rows + row) * s.units; }
 
-  static BPTT_INLINE void begin(const S& s, Place p, Vec* a) {
-    resume(s, p, a);
-    a[2] = s.bias ? L::load(s.bias + p.unit, p.lanes) : Vec{};
+  static BPTT_INLINE void set_apart(const S& s, Place p, int lane, Real projected) {
+    row_of(s, p.t, p.row)[2 * s.units + p.unit + lane] = projected;
   }
   static BPTT_INLINE void resume(const S& s, Place p, Vec* a) {
     const Real* g = row_of(s, p.t, p.row) + p.unit;

@@ -1,4 +1,5 @@
 // Compiled once per instruction set; BPTT_TABLES is the name under which the dispatcher finds it.
+#include "single.h"
 #include "table.h"
 #include "walk.h"
 
@@ -35,6 +36,9 @@ template <class L> struct Entry {
       else run_gates<L, decltype(cell), false>(s);
     });
   }
+  static void single(S s) {
+    with_cell<L>(s, [&](auto cell) { run_single<L, decltype(cell)>(s); });
+  }
   static void map(int64_t function, const Real* from, Real* to, int64_t n) {
     for (int64_t i = 0; i < n; i += L::count) {
       int lanes = int(n - i < L::count ? n - i : L::count);
@@ -42,7 +46,7 @@ template <class L> struct Entry {
       L::store(to + i, function ? logistic<L>(x) : hyperbolic<L>(x), lanes);
     }
   }
-  static Table<Real> table() { return {scratch, forward, backward, gates, map}; }
+  static Table<Real> table() { return {scratch, forward, backward, gates, single, map}; }
 };
 
 }  // namespace

@@ -49,6 +49,7 @@ template <class Real> int64_t run(const void* stretch, int64_t what) {
     case 3: table<Real>().gates(s, false); return 0;
     case 4: return table<Real>().scratch(s, false);
     case 5: return table<Real>().scratch(s, true);
+    case 6: table<Real>().single(s); return 0;
   }
   return -1;
 }
@@ -90,7 +91,7 @@ BPTT_API int64_t bptt_use_isa(const char* name) {
 }
 
 // what: 0 forward, 1 backward, 2 gates and states of prepared pre-activations, 3 gates alone, 4 and 5 the numbers of scratch
-// that 0 and 1 need. `twofold` says whether the stretch is in double.
+// that 0 and 1 need, 6 a single step from x. `twofold` says whether the stretch is in double.
 BPTT_API int64_t bptt_run(const void* stretch, int64_t what, int64_t twofold) {
   return twofold ? bptt::run<double>(stretch, what) : bptt::run<float>(stretch, what);
 }

@@ -9,6 +9,7 @@ template <class Real> struct Table {
   void (*forward)(const Stretch<Real>&);
   void (*backward)(const Stretch<Real>&);
   void (*gates)(const Stretch<Real>&, bool states);
+  void (*single)(const Stretch<Real>&);
   void (*map)(int64_t function, const Real* from, Real* to, int64_t n);  // tanh (0) or σ (1), for the tests
 };
 

@@ -36,7 +36,7 @@ template <class Real_> struct Lanes {
   typedef Int IntVec __attribute__((vector_size(BPTT_BYTES)));
   typedef Real Loose __attribute__((vector_size(BPTT_BYTES), aligned(sizeof(Real)), may_alias));
 
-  static BPTT_INLINE Vec all(Real value) { return Vec{} + value; }
+  static BPTT_INLINE Vec all(Real value) { return value - Vec{}; }
   static BPTT_INLINE Vec load(const Real* from) { return *reinterpret_cast<const Loose*>(from); }
   static BPTT_INLINE void store(Real* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
 

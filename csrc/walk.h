@@ -83,7 +83,7 @@ template <class L, class Cell> struct Forward {
     for (int64_t i = 0; i < m; i++) h[i] = before<L>(s, t, row + i, zeros), from[i] = h[i] + k0;
     int64_t unit = panel * span * L::count, vectors = taken * span;
     each<L>(t, row, m, unit, vectors, s.units, gates, [&](int64_t, int64_t v, Place p) {
-      if (k0 == 0) Cell::begin(s, p, sums + v);
+      if (k0 == 0) begin<L, Cell>(s, p, sums + v);
       else Cell::resume(s, p, sums + v);
     });
     Product<L, width>::run(m, taken > 1, from, packed + panel * panel_size(s) + k0 * width * L::count, panel_size(s), k1 - k0, sums);
@@ -171,11 +171,19 @@ template <class L, class Cell> int64_t scratch(const Stretch<typename L::Real>& 
   return padded<L>(packed) + padded<L>(s.units);
 }
 
+// h_0 and c_0 to where the states of the stretch lie.
+template <class Real> void place_first(const Stretch<Real>& s) {
+  size_t bytes = s.rows * s.units * sizeof(Real);
+  if (s.carry) std::memcpy(s.states, s.carry, bytes);
+  if (s.carry_cell) std::memcpy(s.cells, s.carry_cell, bytes);
+}
+
 template <class L, class Cell> void run_forward(const Stretch<typename L::Real>& s) {
   typedef Forward<L, Cell> F;
   int64_t panels = F::panels(s);
   typename L::Real* packed = s.scratch;
   typename L::Real* zeros = packed + padded<L>(panels * F::panel_size(s));
+  place_first(s);
   for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
   together(s.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
     for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
@@ -213,6 +221,7 @@ template <class L, class Cell> void run_backward(const Stretch<typename L::Real>
 template <class L, class Cell, bool STATES> void run_gates(const Stretch<typename L::Real>& s) {
   typedef typename L::Vec Vec;
   typename L::Real* zeros = s.scratch;
+  if (STATES) place_first(s);
   for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
   together(s.threads, [&](int64_t id, int64_t threads, Barrier&) {
     int64_t all = s.steps * s.rows;
@@ -223,6 +232,7 @@ template <class L, class Cell, bool STATES> void run_gates(const Stretch<typenam
         Place p{t, row, unit, int(s.units - unit < L::count ? s.units - unit : L::count)};
         Vec sums[Cell::gates];
         Cell::resume(s, p, sums);
+        add_bias<L>(s, p, Cell::gates, sums);
         Cell::template finish<STATES>(s, p, h, sums);
       }
     }

@@ -74,6 +74,10 @@ class Report:
         """Take in one item and say so."""
         self.found.setdefault(part, []).append(item)
         print(words, file=sys.stderr, flush=True)
+        self.write()
+
+    def write(self) -> None:
+        """Bring the file up to date."""
         if self.path:
             Path(self.path).write_text(json.dumps(self.found, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -127,6 +131,7 @@ def lengths(args: argparse.Namespace, report: Report) -> str:
         if len(rows) > 1:
             exponents[cell] = long.growth(rows)
     report.found["exponents"] = exponents
+    report.write()
     return table.long(report.found["long"], exponents, args.markdown)
 
 

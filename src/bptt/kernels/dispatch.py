@@ -26,11 +26,13 @@ class Kernel(NamedTuple):
     function  (x, state, weight_ih, weight_hh, bias_ih, bias_hh, *, initial, reset, edge, lengths, memory) -> (y, state), with
               x [B, T, I], or integer ids [B, T] that stand for one-hot vectors
     reason    why this one, in words for a person
+    step      the same for one step of few rows without gradient, or None: (kind, x [B, I], h, c, weights and biases) -> (h, c)
     """
 
     name: str
     function: Callable[..., Any]
     reason: str
+    step: Callable[..., Any] | None = None
 
 
 class _Asked:
@@ -87,7 +89,10 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
         return {}, loaded
     kernels = {
         (cell, "cpu", dtype): Kernel(
-            "fused", functools.partial(fused, loaded, cell), f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}"
+            "fused",
+            functools.partial(fused, loaded, cell),
+            f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}",
+            loaded.step,
         )
         for cell in READABLE
         for dtype in (torch.float32, torch.float64)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from bptt.kernels.library import Library, Work
 
+# Rows up to which a single step is made of dot products rather than of a matrix product.
+FEW = 4
 GATES = {"tanh": 1, "relu": 1, "identity": 1, "lstm": 4, "gru": 3}
 
 
@@ -61,24 +63,41 @@ def forward(library: Library, layer: Layer, *, keep: bool, chunk: int) -> Kept:
     """The states of a stretch; its gates too if `keep`. Otherwise at most `chunk` steps of gates exist at a time."""
     steps, rows = layer.x.shape[:2]
     states = layer.h.new_empty(steps + 1, rows, layer.weight_hh.shape[1])
-    states[0] = layer.h
-    cells = None
-    if layer.c is not None:
-        cells = torch.empty_like(states)
-        cells[0] = layer.c
+    cells = None if layer.c is None else torch.empty_like(states)
+    if not steps or not rows:
+        states[0] = layer.h
+        if cells is not None:
+            cells[0] = layer.c
     # An Elman layer projects its inputs to where its states will lie.
     size = steps if keep or layer.elman else min(chunk, steps)
     gates, inner = (states[1:], None) if layer.elman else _buffers(layer, size)
     for a in range(0, steps if rows else 0, max(1, size)):
         b = min(steps, a + size)
-        part = gates[: b - a], None if inner is None else inner[: b - a]
-        _project(layer, layer.x[a:b], part[0])
-        kind = Work.FORWARD
-        if b - a == 1:  # one product of torch's costs less than arranging the weights for ours
-            _recur(layer, *part, before(layer, states, a, b))
-            kind = Work.STEP
-        work(library, layer, kind, a, b, states=states, cells=cells, gates=part[0], inner=part[1])
+        part = (gates, inner) if b - a == size else (gates[: b - a], None if inner is None else inner[: b - a])
+        _advance(library, layer, a, b, states, cells, *part)
     return Kept(states, cells, None, None) if layer.elman or not keep else Kept(states, cells, gates, inner)
+
+
+def _advance(
+    library: Library, layer: Layer, a: int, b: int, states: Tensor, cells: Tensor | None, gates: Tensor, inner: Tensor | None
+) -> None:
+    """The states of the steps [a, b), and their gates."""
+    kept: dict[str, Tensor | None] = {"states": states, "cells": cells, "gates": gates, "inner": inner}
+    if not a:
+        kept["carry"], kept["carry_cell"] = layer.h, layer.c
+    if layer.x.shape[0] == 1 and layer.x.shape[1] <= FEW and layer.x.is_floating_point():
+        # One call reads every weight once.
+        outer = {"weight_ih": layer.weight_ih.contiguous(), "x": layer.x, "bias_ih": layer.bias_ih}
+        work(library, layer, Work.SINGLE, a, b, **kept, **outer)
+        return
+    _project(layer, layer.x[a:b], gates)
+    if b - a > 1:
+        work(library, layer, Work.FORWARD, a, b, **kept)
+        return
+    # A product of torch's costs less than arranging the weights for ours.
+    h = layer.h.unsqueeze(0) if a == 0 else states[a:b]
+    _recur(layer, gates, inner, anew(layer, h, a, b))
+    work(library, layer, Work.STEP, a, b, **kept)
 
 
 def _buffers(layer: Layer, steps: int) -> tuple[Tensor, Tensor | None]:
@@ -87,25 +106,9 @@ def _buffers(layer: Layer, steps: int) -> tuple[Tensor, Tensor | None]:
     return gates, layer.h.new_empty(steps, rows, units) if layer.cell == "gru" else None
 
 
-def _bias(layer: Layer) -> Tensor | None:
-    """What is added before the recurrence: both biases, except that a GRU's reset gate stands before one part of the second."""
-    if layer.bias_ih is None or layer.bias_hh is None:
-        return layer.bias_ih
-    if layer.cell != "gru":
-        return layer.bias_ih + layer.bias_hh
-    units = layer.weight_hh.shape[1]
-    return torch.cat([layer.bias_ih[: 2 * units] + layer.bias_hh[: 2 * units], layer.bias_ih[2 * units :]])
-
-
-def _inner_bias(layer: Layer) -> Tensor | None:
-    if layer.cell != "gru" or layer.bias_hh is None:
-        return None
-    return layer.bias_hh[2 * layer.weight_hh.shape[1] :]
-
-
 def _project(layer: Layer, x: Tensor, out: Tensor) -> None:
-    """out [T, B, G·H] ← x W_ihᵀ + biases."""
-    bias, flat = _bias(layer), out.view(-1, out.shape[-1])
+    """out [T, B, G·H] ← x W_ihᵀ + b_ih."""
+    bias, flat = layer.bias_ih, out.view(-1, out.shape[-1])
     if not x.is_floating_point():
         table = layer.weight_ih.t()
         table = table.contiguous() if bias is None else table + bias
@@ -118,28 +121,26 @@ def _project(layer: Layer, x: Tensor, out: Tensor) -> None:
 
 def work(library: Library, layer: Layer, kind: Work, a: int, b: int, **tensors: Tensor | None) -> None:
     """Run the steps [a, b): whole-stretch tensors are handed over from step a on."""
-    bias = _inner_bias(layer)
-    shifted = {name: tensors.pop(name) for name in ("states", "cells") if name in tensors}
+    if a:
+        for name in ("states", "cells"):
+            whole = tensors[name]
+            tensors[name] = None if whole is None else whole[a:]
     library.run(
         kind, layer.cell, b - a, layer.x.shape[1], layer.h.dtype,
-        weight=layer.weight_hh.contiguous(), bias=None if bias is None else bias.contiguous(),
+        weight=layer.weight_hh.contiguous(), bias=layer.bias_hh,
         reset=None if layer.reset is None else layer.reset[a:],
         edge=None if layer.edge is None else layer.edge[a:],
         lengths=None if layer.lengths is None else layer.lengths - a,
-        initial=layer.initial, initial_cell=layer.initial_cell,
-        **{name: None if tensor is None else tensor[a:] for name, tensor in shifted.items()},
-        **tensors,
+        initial=layer.initial, initial_cell=layer.initial_cell, **tensors,
     )  # fmt: skip
 
 
-def before(layer: Layer, states: Tensor, a: int, b: int) -> Tensor:
+def anew(layer: Layer, states: Tensor, a: int, b: int) -> Tensor:
     """h_{t-1} as the steps [a, b) saw it, [T, B, H]: rows that were reset took `initial`."""
     if layer.reset is None:
-        return states[a:b]
-    anew = layer.reset[a:b].unsqueeze(-1)
-    if layer.initial is None:
-        return states[a:b].masked_fill(anew, 0)
-    return torch.where(anew, layer.initial, states[a:b])
+        return states
+    reset = layer.reset[a:b].unsqueeze(-1)
+    return states.masked_fill(reset, 0) if layer.initial is None else torch.where(reset, layer.initial, states)
 
 
 class Needs(NamedTuple):
@@ -181,18 +182,18 @@ def backward(
 ) -> Gradients:
     """All gradients of a stretch from those of its outputs [T, B, H] and last states [B, H]. Overwrites the kept gates."""
     steps, rows = layer.x.shape[:2]
+    grad_y = None if grad_y is None else grad_y.contiguous()
     carry, carry_cell = _start(layer.h, grad_h), None if layer.c is None else _start(layer.c, grad_c)
     initial = None if layer.initial is None else torch.zeros_like(layer.h)
     initial_cell = None if layer.initial_cell is None else torch.zeros_like(layer.h)
     sums = Sums(layer, needs)
-    grad_y = None if grad_y is None else grad_y.contiguous()
     whole = layer.elman or kept.gates is not None
     size = max(1, steps if whole else min(chunk, steps))
     gates, inner = (kept.gates, kept.inner) if kept.gates is not None else _buffers(layer, size)
     for b in range(steps if rows else 0, 0, -size):
         a = max(0, b - size)
         part = gates[: b - a], None if inner is None else inner[: b - a]
-        h_before = before(layer, kept.states, a, b)
+        h_before = anew(layer, kept.states[a:b], a, b)
         if not whole:
             _rebuild(library, layer, kept, a, b, *part, h_before)
         work(
@@ -240,11 +241,11 @@ class Sums:
             self.weight_hh = _product(self.weight_hh, flat, h)
             return
         inner = inner.view(-1, self.units)
-        outer = 2 * self.units
+        outer, first = 2 * self.units, self.weight_hh is None
         if self.weight_hh is None:
-            self.weight_hh = torch.zeros_like(layer.weight_hh, memory_format=torch.contiguous_format)
-        self.weight_hh[:outer].addmm_(flat[:, :outer].t(), h)
-        self.weight_hh[outer:].addmm_(inner.t(), h)
+            self.weight_hh = layer.weight_hh.new_empty(layer.weight_hh.shape)
+        _product(None if first else self.weight_hh[:outer], flat[:, :outer], h, out=self.weight_hh[:outer])
+        _product(None if first else self.weight_hh[outer:], inner, h, out=self.weight_hh[outer:])
         if layer.bias_hh is not None:
             self.inner_bias = _plus(self.inner_bias, inner.sum(0))
 
@@ -265,9 +266,9 @@ def _plus(total: Tensor | None, term: Tensor) -> Tensor:
     return term if total is None else total.add_(term)
 
 
-def _product(total: Tensor | None, gates: Tensor, x: Tensor) -> Tensor:
-    """total + gatesᵀ x"""
-    return torch.mm(gates.t(), x) if total is None else total.addmm_(gates.t(), x)
+def _product(total: Tensor | None, gates: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """total + gatesᵀ x, in `total`, or in `out` if there is nothing yet."""
+    return torch.mm(gates.t(), x, out=out) if total is None else total.addmm_(gates.t(), x)
 
 
 def _rebuild(
@@ -280,7 +281,7 @@ def _rebuild(
 
 
 def _recur(layer: Layer, gates: Tensor, inner: Tensor | None, h_before: Tensor) -> None:
-    """Add h_{t-1} W_hhᵀ to the projected inputs; a GRU keeps the part of its new gate apart, with its bias."""
+    """Add h_{t-1} W_hhᵀ to the projected inputs; a GRU keeps the part of its new gate apart."""
     units = layer.weight_hh.shape[1]
     h, flat = h_before.reshape(-1, units), gates.view(-1, gates.shape[-1])
     if inner is None:
@@ -288,8 +289,4 @@ def _recur(layer: Layer, gates: Tensor, inner: Tensor | None, h_before: Tensor) 
         return
     outer, new = layer.weight_hh.split([2 * units, units])
     flat[:, : 2 * units].addmm_(h, outer.t())
-    bias, out = _inner_bias(layer), inner.view(-1, units)
-    if bias is None:
-        torch.mm(h, new.t(), out=out)
-    else:
-        torch.addmm(bias, h, new.t(), out=out)
+    torch.mm(h, new.t(), out=inner.view(-1, units))

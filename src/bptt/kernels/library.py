@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ABI_VERSION = 1
+ABI_VERSION = 3
 VARIABLE = "BPTT_KERNEL"
 NAMES = {"linux": "libbptt_kernels.so", "darwin": "libbptt_kernels.dylib", "win32": "bptt_kernels.dll"}
 CELLS = {"tanh": 0, "relu": 1, "identity": 2, "lstm": 3, "gru": 4}
@@ -30,21 +30,25 @@ class Work(IntEnum):
     GATES = 3
     FORWARD_SCRATCH = 4
     BACKWARD_SCRATCH = 5
+    SINGLE = 6
+
+
+POINTERS = (
+    *("weight", "bias", "gates", "inner", "states", "cells", "reset", "edge", "lengths", "initial", "initial_cell"),
+    *("outputs_grad", "carry", "carry_cell", "initial_grad", "initial_cell_grad", "scratch"),
+)
+LATER = ("weight_ih", "x", "bias_ih")
 
 
 class Stretch(ctypes.Structure):
     """csrc/stretch.h, field by field."""
 
-    _fields_ = (
-        [(name, ctypes.c_int64) for name in ("cell", "steps", "rows", "units", "threads", "split")]
-        + [
-            (name, ctypes.c_void_p)
-            for name in (
-                *("weight", "bias", "gates", "inner", "states", "cells", "reset", "edge", "lengths", "initial", "initial_cell"),
-                *("outputs_grad", "carry", "carry_cell", "initial_grad", "initial_cell_grad", "scratch"),
-            )
-        ]
-    )  # fmt: skip
+    _fields_ = [  # noqa: RUF012
+        *((name, ctypes.c_int64) for name in ("cell", "steps", "rows", "units", "threads", "split")),
+        *((name, ctypes.c_void_p) for name in POINTERS),
+        ("inputs", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in LATER),
+    ]
 
 
 class Library:
@@ -69,7 +73,7 @@ class Library:
         for name in ("bptt_map_float", "bptt_map_double"):
             getattr(library, name).argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
             getattr(library, name).restype = None
-        self._library = library
+        self._library, self._run = library, library.bptt_run
         self.threads = bool(library.bptt_has_threads())
         self.forked = False
         self.split = -1
@@ -88,19 +92,50 @@ class Library:
         weight = tensors["weight"]
         assert weight is not None
         self.calls += 1
+        units, inputs, twofold = weight.shape[1], 0, dtype == torch.float64
+        if work is Work.SINGLE:
+            inputs = tensors["weight_ih"].shape[1]  # type: ignore[union-attr]
+        get = tensors.get
         stretch = Stretch(
-            cell=CELLS[cell], steps=steps, rows=rows, units=weight.shape[1], threads=self.count(), split=self.split,
-            **{name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None},
+            CELLS[cell], steps, rows, units, self.count(), self.split, *(place(get(name)) for name in POINTERS),
+            inputs, *(place(get(name)) for name in LATER),
         )  # fmt: skip
-        twofold = dtype == torch.float64
-        if work in (Work.FORWARD, Work.BACKWARD):
-            which = Work.FORWARD_SCRATCH if work is Work.FORWARD else Work.BACKWARD_SCRATCH
-            size = self._library.bptt_run(ctypes.byref(stretch), which, twofold)
-        else:
-            size = weight.shape[1]
+        size = units
+        if work <= Work.BACKWARD:
+            size = self._run(ctypes.byref(stretch), work + Work.FORWARD_SCRATCH, twofold)
         scratch = torch.empty(size, dtype=dtype)
         stretch.scratch = scratch.data_ptr()
-        self._library.bptt_run(ctypes.byref(stretch), work, twofold)
+        self._run(ctypes.byref(stretch), work, twofold)
+
+    def step(
+        self,
+        cell: str,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor | None,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias_ih: Tensor | None = None,
+        bias_hh: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The states after one step of few rows, without gradient: x [B, I], h and c [B, H], all contiguous and of one type.
+
+        `run` with Work.SINGLE by a shorter way, for generation: the time goes into the calls from here.
+        """
+        self.calls += 1
+        rows, units = h.shape
+        # Two states, two cells, four gates, one product kept apart, one row of zeros.
+        space = torch.empty((10, rows, units), dtype=h.dtype)
+        base, block = space.data_ptr(), rows * units * space.element_size()
+        stretch = Stretch(
+            CELLS[cell], 1, rows, units, self.count(), 0, weight_hh.data_ptr(), place(bias_hh), base + 4 * block,
+            base + 8 * block, base, base + 2 * block, None, None, None, None, None, None,
+            h.data_ptr(), place(c), None, None, base + 9 * block,
+            x.shape[1], weight_ih.data_ptr(), x.data_ptr(), place(bias_ih),
+        )  # fmt: skip
+        self._run(ctypes.byref(stretch), Work.SINGLE, h.dtype == torch.float64)
+        # Copied: a state that is carried on must not hold what it was made from.
+        return space[1].clone(), None if c is None else space[3].clone()
 
     def count(self) -> int:
         """How many threads: what torch was told, and one in a forked child, where the threads of the parent are gone."""
@@ -113,6 +148,11 @@ class Library:
         call = self._library.bptt_map_double if values.dtype == torch.float64 else self._library.bptt_map_float
         call({"tanh": 0, "sigmoid": 1}[function], values.data_ptr(), result.data_ptr(), values.numel())
         return result
+
+
+def place(tensor: Tensor | None) -> int | None:
+    """Where a tensor's numbers lie."""
+    return None if tensor is None else tensor.data_ptr()
 
 
 @functools.cache

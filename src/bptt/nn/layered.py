@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from bptt import nest
 from bptt.kernels import choose
+from bptt.kernels.fused import FEW
 from bptt.nn import directions
 from bptt.nn.dropout import dropout
 from bptt.nn.lookup import Lookup
@@ -65,6 +66,10 @@ class Layered(nn.RNNBase):
         """
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, Masks(reset, edge, lengths, noise))
+        if hx is not None and reset is None and edge is None and lengths is None and not torch.is_grad_enabled():
+            ends = self._single(input, hx)
+            if ends is not None:
+                return ends
         batched = self._check_dimensions(input, hx)
         if not batched:
             input = input.unsqueeze(0 if self.batch_first else 1)
@@ -79,6 +84,37 @@ class Layered(nn.RNNBase):
         if batched:
             return y, state
         return y.squeeze(0 if self.batch_first else 1), nest.map(lambda leaf: leaf.squeeze(1), state)
+
+    def _single(self, input: Tensor, hx: State) -> tuple[Tensor, State] | None:
+        """One step of few rows, as generation takes it, by the shortest way; None where that does not lead."""
+        if (
+            input.dim() != 3
+            or input.shape[self.batch_first] != 1
+            or input.shape[not self.batch_first] > FEW
+            or self.bidirectional
+        ):
+            return None
+        kernel = choose(self.cell, input.device, input.dtype)
+        if kernel.step is None or (self.training and self.dropout and self.num_layers > 1) or observed():
+            return None
+        weights = [self._parameters.get(name) for name in self._flat_weights_names]
+        leaves = hx if self.leaves == 2 else (hx,)
+        shape = (self.num_layers, input.shape[not self.batch_first], self.hidden_size)
+        if input.shape[2] != self.input_size or any(leaf.shape != shape for leaf in leaves):
+            return None
+        if any(t is None or t.dtype != input.dtype or not t.is_contiguous() for t in (*weights, *leaves, input)):
+            return None
+        x, ends, each = input.view(-1, self.input_size), [], 4 if self.bias else 2
+        for layer in range(self.num_layers):
+            state = [leaf[layer] for leaf in leaves]
+            end = kernel.step(self._kind(), x, state[0], state[-1] if len(state) == 2 else None, *weights[:each])
+            x, weights = end[0], weights[each:]
+            ends.append(end if self.leaves == 2 else x)
+        return x.clone().unsqueeze(int(self.batch_first)), _gather(ends)
+
+    def _kind(self) -> str:
+        """What the compiled kernels call this cell."""
+        return self.cell
 
     def _packed(self, packed: PackedSequence, hx: State, masks: Masks) -> tuple[PackedSequence, State]:
         """Run a packed sequence as a padded one in its own, sorted order."""
@@ -172,8 +208,15 @@ def recur(
     return kernel.function(x, state, weight_ih, weight_hh, bias_ih, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
 
 
+def observed() -> bool:
+    """Whether somebody must see every operation: a compiler, or a mode that takes torch's calls."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
 def _gather(states: list[State]) -> State:
     """The states of all layers as leaves [layers·directions, B, H]."""
     if isinstance(states[0], Tensor):
-        return torch.stack(states)
+        return states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)
+    if len(states) == 1:
+        return tuple(leaf.unsqueeze(0) for leaf in states[0])
     return tuple(torch.stack(leaves) for leaves in zip(*states, strict=True))

@@ -50,6 +50,9 @@ class RNN(Layered):
         )
         self.nonlinearity = nonlinearity
 
+    def _kind(self) -> str:
+        return self.nonlinearity
+
     def _extra(self) -> dict[str, Any]:
         return {**super()._extra(), "nonlinearity": self.nonlinearity}
 
