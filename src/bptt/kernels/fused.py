@@ -66,7 +66,7 @@ def forward(library: Library, layer: Layer, *, keep: bool, chunk: int) -> Kept:
     cells = None if layer.c is None else torch.empty_like(states)
     if not steps or not rows:
         states[0] = layer.h
-        if cells is not None:
+        if cells is not None and layer.c is not None:
             cells[0] = layer.c
     # An Elman layer projects its inputs to where its states will lie.
     size = steps if keep or layer.elman else min(chunk, steps)

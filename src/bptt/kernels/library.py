@@ -43,7 +43,7 @@ LATER = ("weight_ih", "x", "bias_ih")
 class Stretch(ctypes.Structure):
     """csrc/stretch.h, field by field."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, ctypes.c_int64) for name in ("cell", "steps", "rows", "units", "threads", "split")),
         *((name, ctypes.c_void_p) for name in POINTERS),
         ("inputs", ctypes.c_int64),

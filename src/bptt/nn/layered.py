@@ -87,19 +87,17 @@ class Layered(nn.RNNBase):
 
     def _single(self, input: Tensor, hx: State) -> tuple[Tensor, State] | None:
         """One step of few rows, as generation takes it, by the shortest way; None where that does not lead."""
-        if (
-            input.dim() != 3
-            or input.shape[self.batch_first] != 1
-            or input.shape[not self.batch_first] > FEW
-            or self.bidirectional
-        ):
+        if self.bidirectional or input.dim() != 3:
+            return None
+        steps, rows = (input.shape[1], input.shape[0]) if self.batch_first else input.shape[:2]
+        if steps != 1 or rows > FEW:
             return None
         kernel = choose(self.cell, input.device, input.dtype)
         if kernel.step is None or (self.training and self.dropout and self.num_layers > 1) or observed():
             return None
         weights = [self._parameters.get(name) for name in self._flat_weights_names]
         leaves = hx if self.leaves == 2 else (hx,)
-        shape = (self.num_layers, input.shape[not self.batch_first], self.hidden_size)
+        shape = (self.num_layers, rows, self.hidden_size)
         if input.shape[2] != self.input_size or any(leaf.shape != shape for leaf in leaves):
             return None
         if any(t is None or t.dtype != input.dtype or not t.is_contiguous() for t in (*weights, *leaves, input)):
