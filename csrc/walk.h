@@ -13,16 +13,27 @@ struct Part {
   bool meet;
 };
 
-// Rows never need each other, so threads that split the rows need no barrier; but each of them reads all weights at every
-// step. Threads that split the units read their own weights only and meet once per step.
-inline Part part_of(int64_t rows, int64_t panels, bool by_rows, int64_t id, int64_t threads) {
-  if (by_rows) return {share(rows, id, threads), share(rows, id + 1, threads), 0, panels, false};
-  return {0, rows, share(panels, id, threads), share(panels, id + 1, threads), threads > 1};
+// How many threads, and what they divide.
+struct Plan {
+  int64_t threads;
+  bool by_rows;
+};
+
+// Threads that divide the units meet once per step, which takes some tenths of a microsecond, and each reads its own weights
+// only. Threads that divide the rows never meet, but each reads all weights at every step: measured, this is no faster even
+// where the weights fit a core's own cache, so it is for layers whose panels do not divide well.
+template <class Real> Plan plan_of(const Stretch<Real>& s, int64_t panels, int64_t weights) {
+  constexpr int64_t STEP = 12 * 1024, STRETCH = 512 * 1024;  // multiply-adds below which more threads do not pay
+  if (s.split >= 0) return {s.threads, s.split == 0};
+  int64_t step = s.rows * weights, most = (panels + s.threads - 1) / s.threads;
+  bool uneven = most * s.threads * 16 > panels * 17;
+  if (uneven && s.rows >= 8 * s.threads) return {step * s.steps < STRETCH ? 1 : s.threads, true};
+  return {step < STEP || panels < s.threads ? 1 : s.threads, false};
 }
 
-template <class Real> bool splits_rows(const Stretch<Real>& s, int64_t weights, int64_t threads) {
-  if (s.split >= 0) return s.split == 0;
-  return s.rows >= 8 * threads && weights * int64_t(sizeof(Real)) <= 512 * 1024;
+inline Part part_of(const Plan& plan, int64_t rows, int64_t panels, int64_t id, int64_t threads) {
+  if (plan.by_rows) return {share(rows, id, threads), share(rows, id + 1, threads), 0, panels, false};
+  return {0, rows, share(panels, id, threads), share(panels, id + 1, threads), threads > 1};
 }
 
 // Rows [r0, r1) in blocks of at most `most`, as equal as they can be: visit(first row, number of rows).
@@ -185,11 +196,12 @@ template <class L, class Cell> void run_forward(const Stretch<typename L::Real>&
   typename L::Real* zeros = packed + padded<L>(panels * F::panel_size(s));
   place_first(s);
   for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
-  together(s.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
+  Plan plan = plan_of(s, panels, panels * F::panel_size(s));
+  together(plan.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
     for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
       pack_forward<L, F::gates, F::span>(s.weight, s.units, p, packed + p * F::panel_size(s));
     barrier.wait();
-    Part part = part_of(s.rows, panels, splits_rows(s, panels * F::panel_size(s), threads), id, threads);
+    Part part = part_of(plan, s.rows, panels, id, threads);
     F work{s, packed, zeros};
     for (work.t = 0; work.t < s.steps; work.t++) {
       sweep(work, part);
@@ -204,11 +216,12 @@ template <class L, class Cell> void run_backward(const Stretch<typename L::Real>
   typename L::Real* packed = s.scratch;
   typename L::Real* zeros = packed + padded<L>(panels * B::panel_size(s));
   for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
-  together(s.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
+  Plan plan = plan_of(s, panels, panels * B::panel_size(s));
+  together(plan.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
     for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
       pack_backward<L, B::width>(s.weight, s.units, B::depth(s), p, packed + p * B::panel_size(s));
     barrier.wait();
-    Part part = part_of(s.rows, panels, splits_rows(s, panels * B::panel_size(s), threads), id, threads);
+    Part part = part_of(plan, s.rows, panels, id, threads);
     B work{s, packed, zeros};
     for (work.t = s.steps - 1; work.t >= -1; work.t--) {
       sweep(work, part);
@@ -223,8 +236,8 @@ template <class L, class Cell, bool STATES> void run_gates(const Stretch<typenam
   typename L::Real* zeros = s.scratch;
   if (STATES) place_first(s);
   for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
-  together(s.threads, [&](int64_t id, int64_t threads, Barrier&) {
-    int64_t all = s.steps * s.rows;
+  int64_t all = s.steps * s.rows;
+  together(all * s.units < 16 * 1024 ? 1 : s.threads, [&](int64_t id, int64_t threads, Barrier&) {
     for (int64_t i = share(all, id, threads); i < share(all, id + 1, threads); i++) {
       int64_t t = i / s.rows, row = i % s.rows;
       const typename L::Real* h = before<L>(s, t, row, zeros);

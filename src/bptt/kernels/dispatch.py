@@ -18,6 +18,13 @@ from bptt.kernels import library
 from bptt.kernels.operators import fused
 from bptt.kernels.readable import READABLE, layer
 
+# What a compiled layer stores for its backward pass, by `Layered.memory`.
+KEEPS = {
+    "elman": "keeps 1 number per unit and step",
+    "lstm": "keeps 6 numbers per unit and step, or 2 with memory='lean'",
+    "gru": "keeps 5 numbers per unit and step, or 1 with memory='lean'",
+}
+
 
 class Kernel(NamedTuple):
     """A layer over a whole stretch, ready to run.
@@ -91,7 +98,7 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
         (cell, "cpu", dtype): Kernel(
             "fused",
             functools.partial(fused, loaded, cell),
-            f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}",
+            f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}; {KEEPS[cell]}",
             loaded.step,
         )
         for cell in READABLE
