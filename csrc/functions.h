@@ -59,16 +59,21 @@ template <class L> BPTT_INLINE typename L::Vec hyperbolic(typename L::Vec x) {
   return x < 0 ? -t : t;
 }
 
-// σ(x) = e / (1 + e) below zero and 1 / (1 + e) above, e = e^{−|x|}.
-template <class L> BPTT_INLINE typename L::Vec logistic(typename L::Vec x) {
+// e^y for y ≤ 0, down to the smallest numbers there are.
+template <class L> BPTT_INLINE typename L::Vec exponential(typename L::Vec y) {
   typedef ExpTable<typename L::Real> E;
   typedef typename L::Vec Vec;
-  Vec y = -magnitude<L>(x), bottom = L::all(E::lowest), shifted;
+  Vec bottom = L::all(E::lowest), shifted;
   y = y < bottom ? bottom : y;
   Vec p = reduced<L>(y, shifted);
   // 2^k may lie below the normal numbers: it is made larger by a power of two that one last product takes away again.
   Vec lifted = power<L>(shifted, E::lift);
-  Vec e = (lifted * p + lifted) * E::down;
+  return (lifted * p + lifted) * E::down;
+}
+
+// σ(x) = e / (1 + e) below zero and 1 / (1 + e) above, e = e^{−|x|}.
+template <class L> BPTT_INLINE typename L::Vec logistic(typename L::Vec x) {
+  typename L::Vec e = exponential<L>(-magnitude<L>(x));
   return (x < 0 ? e : L::all(1)) / (1 + e);
 }
 

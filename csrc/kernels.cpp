@@ -1,5 +1,6 @@
 // Compiled once per instruction set; BPTT_TABLES is the name under which the dispatcher finds it.
 #include "single.h"
+#include "softmax.h"
 #include "table.h"
 #include "walk.h"
 
@@ -46,7 +47,7 @@ template <class L> struct Entry {
       L::store(to + i, function ? logistic<L>(x) : hyperbolic<L>(x), lanes);
     }
   }
-  static Table<Real> table() { return {scratch, forward, backward, gates, single, map}; }
+  static Table<Real> table() { return {scratch, forward, backward, gates, single, run_softmax<L>, map}; }
 };
 
 }  // namespace

@@ -96,6 +96,11 @@ BPTT_API int64_t bptt_run(const void* stretch, int64_t what, int64_t twofold) {
   return twofold ? bptt::run<double>(stretch, what) : bptt::run<float>(stretch, what);
 }
 
+BPTT_API void bptt_softmax(const void* rows, int64_t twofold) {
+  if (twofold) bptt::table<double>().softmax(*static_cast<const bptt::SoftmaxRows<double>*>(rows));
+  else bptt::table<float>().softmax(*static_cast<const bptt::SoftmaxRows<float>*>(rows));
+}
+
 BPTT_API void bptt_map_float(int64_t function, const float* from, float* to, int64_t n) {
   bptt::table<float>().map(function, from, to, n);
 }

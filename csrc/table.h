@@ -1,5 +1,6 @@
 // What every instruction set offers to the dispatcher.
 #pragma once
+#include "softmax_rows.h"
 #include "stretch.h"
 
 namespace bptt {
@@ -10,6 +11,7 @@ template <class Real> struct Table {
   void (*backward)(const Stretch<Real>&);
   void (*gates)(const Stretch<Real>&, bool states);
   void (*single)(const Stretch<Real>&);
+  void (*softmax)(const SoftmaxRows<Real>&);
   void (*map)(int64_t function, const Real* from, Real* to, int64_t n);  // tanh (0) or σ (1), for the tests
 };
 

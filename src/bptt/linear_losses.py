@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bptt import losses
+from bptt.kernels import library
 
 # Scores that exist at a time: large enough for a product to be fast, small enough for a cache.
 SCORES = 2**20
@@ -31,6 +32,8 @@ def cross_entropy(features: Tensor, weight: Tensor, bias: Tensor | None, targets
     Returns [B, T].
     """
     flat, ids = features.flatten(0, 1), targets.flatten()
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < weight.shape[0]:
+        raise IndexError(f"Target {int(ids.max())} is out of bounds: there are {weight.shape[0]} scores per step")
     counted = torch.ones_like(ids, dtype=features.dtype) if mask is None else mask.flatten().to(features.dtype)
     return _Chunked.apply(flat, weight, bias, ids, counted).view(targets.shape)
 
@@ -77,15 +80,22 @@ def _run(
     for a in range(0, features.shape[0], rows):
         here = slice(a, a + rows)
         scores = functional.linear(features[here], weight, bias)
-        column = targets[here].unsqueeze(1)
-        total = scores.logsumexp(1, keepdim=True)
-        result[here] = (total - scores.gather(1, column)).squeeze(1)
+        result[here] = _softmax(scores, targets[here], None if weights is None else weights[here])
         if weights is not None:
-            slope = scores.sub_(total).exp_()
-            slope.scatter_add_(1, column, torch.full_like(total, -1))
-            slope.mul_(weights[here].unsqueeze(1))
-            _gather(grads, here, slope, features, weight)
+            _gather(grads, here, scores, features, weight)
     return result, grads
+
+
+def _softmax(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Losses of some rows; with weights, the scores are replaced by the gradients of the losses so weighed."""
+    compiled = library.load()
+    if isinstance(compiled, library.Library) and scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+        return compiled.softmax(scores, targets.contiguous(), weights)
+    column, total = targets.unsqueeze(1), scores.logsumexp(1, keepdim=True)
+    losses = (total - scores.gather(1, column)).squeeze(1)
+    if weights is not None:
+        scores.sub_(total).exp_().scatter_add_(1, column, torch.full_like(total, -1)).mul_(weights.unsqueeze(1))
+    return losses
 
 
 def _gather(grads: Sequence[Tensor | None], here: slice, slope: Tensor, features: Tensor, weight: Tensor) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 VARIABLE = "BPTT_KERNEL"
 NAMES = {"linux": "libbptt_kernels.so", "darwin": "libbptt_kernels.dylib", "win32": "bptt_kernels.dll"}
 CELLS = {"tanh": 0, "relu": 1, "identity": 2, "lstm": 3, "gru": 4}
@@ -51,6 +51,15 @@ class Stretch(ctypes.Structure):
     ]
 
 
+class SoftmaxRows(ctypes.Structure):
+    """csrc/softmax_rows.h, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("rows", "columns", "threads")),
+        *((name, ctypes.c_void_p) for name in ("scores", "targets", "weights", "losses")),
+    ]
+
+
 class Library:
     """The loaded library.
 
@@ -65,6 +74,8 @@ class Library:
         self.path = path
         library = ctypes.CDLL(str(path))
         library.bptt_isa.restype = ctypes.c_char_p
+        library.bptt_softmax.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        library.bptt_softmax.restype = None
         library.bptt_run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
         for name in ("bptt_abi_version", "bptt_has_threads", "bptt_use_isa", "bptt_run"):
             getattr(library, name).restype = ctypes.c_int64
@@ -136,6 +147,16 @@ class Library:
         self._run(ctypes.byref(stretch), Work.SINGLE, h.dtype == torch.float64)
         # Copied: a state that is carried on must not hold what it was made from.
         return space[1].clone(), None if c is None else space[3].clone()
+
+    def softmax(self, scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Cross-entropy [N] of scores [N, V] and targets [N] below V; with weights [N], the scores become the gradients of
+        the losses so weighed. Everything contiguous."""
+        losses = scores.new_empty(scores.shape[0])
+        rows = SoftmaxRows(
+            *scores.shape, self.count(), scores.data_ptr(), targets.data_ptr(), place(weights), losses.data_ptr()
+        )
+        self._library.bptt_softmax(ctypes.byref(rows), scores.dtype == torch.float64)
+        return losses
 
     def count(self) -> int:
         """How many threads: what torch was told, and one in a forked child, where the threads of the parent are gone."""
