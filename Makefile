@@ -51,7 +51,7 @@ recipes: $(VENV)/installed ## every recipe, each into runs/NAME (long)
 	for recipe in recipes/*.yaml; do $(BIN)/bptt train --config $$recipe --out runs/$$(basename $$recipe .yaml) --overwrite || exit 1; done
 
 bench: $(VENV)/installed ## speed and memory, each checked for correctness first (long)
-	for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
+	for program in benchmarks/layers benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
 
 clean: ## forget the virtual environment and every cache; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

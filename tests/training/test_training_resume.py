@@ -212,7 +212,8 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-EARLY = {**CASES["early stop"], "gradient": bptt.Truncated(40)}
+# At this rate the validation goes up and down by chance: some epoch is worse than the one before.
+EARLY = {**CASES["early stop"], "gradient": bptt.Truncated(40), "epochs": 40}
 
 
 def test_an_early_stop_closes_what_is_open(tmp_path: Path) -> None:
