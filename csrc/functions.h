@@ -26,16 +26,27 @@ template <> struct ExpTable<double> {
       0.00019841269863053616878, 0.000024801521295954375131, 2.7557268459997064772e-6, 2.7620088445409748161e-7, 2.5100385495510319078e-8};
 };
 
+// q(r) by pairs, so that half of the multiply-adds do not wait for one another.
+template <class L> BPTT_INLINE typename L::Vec series(typename L::Vec r) {
+  typedef ExpTable<typename L::Real> E;
+  typedef typename L::Vec Vec;
+  Vec square = r * r, sum{};
+  if (E::terms % 2) sum += E::q[E::terms - 1];
+#pragma GCC unroll 8
+  for (int i = E::terms / 2 - 1; i >= 0; i--) {
+    Vec pair = r * E::q[2 * i + 1] + E::q[2 * i];
+    sum = E::terms % 2 == 0 && i == E::terms / 2 - 1 ? pair : sum * square + pair;
+  }
+  return sum;
+}
+
 // e^y − 1 = 2^k (1 + p) − 1: returns p and leaves k in the low bits of `shifted`.
 template <class L> BPTT_INLINE typename L::Vec reduced(typename L::Vec y, typename L::Vec& shifted) {
   typedef ExpTable<typename L::Real> E;
   shifted = y * E::log2e + E::round;
   typename L::Vec k = shifted - E::round;
   typename L::Vec r = (y - k * E::ln2_high) - k * E::ln2_low;
-  typename L::Vec q = L::all(E::q[E::terms - 1]);
-#pragma GCC unroll 16
-  for (int i = E::terms - 2; i >= 0; i--) q = q * r + E::q[i];
-  return r * r * q + r;
+  return r * r * series<L>(r) + r;
 }
 
 // 2^(k + plus), k from the low bits of `shifted`.
@@ -46,7 +57,10 @@ template <class L> BPTT_INLINE typename L::Vec power(typename L::Vec shifted, in
   return (typename L::Vec)((bits << E::mantissa) + (Int(E::bias + plus) << E::mantissa));
 }
 
-template <class L> BPTT_INLINE typename L::Vec magnitude(typename L::Vec x) { return x < 0 ? -x : x; }
+template <class L> BPTT_INLINE typename L::IntVec sign_bit() { return (typename L::IntVec)(-L::all(0)); }
+template <class L> BPTT_INLINE typename L::Vec magnitude(typename L::Vec x) {
+  return (typename L::Vec)((typename L::IntVec)x & ~sign_bit<L>());
+}
 
 // tanh x = sign(x) m / (m + 2), m = e^{2|x|} − 1: no cancellation at either end.
 template <class L> BPTT_INLINE typename L::Vec hyperbolic(typename L::Vec x) {
@@ -56,7 +70,7 @@ template <class L> BPTT_INLINE typename L::Vec hyperbolic(typename L::Vec x) {
   y = y > top ? top : y;  // this way round a NaN stays
   Vec p = reduced<L>(y, shifted), s = power<L>(shifted, 0);
   Vec m = s * p + (s - 1), t = m / (m + 2);
-  return x < 0 ? -t : t;
+  return (Vec)((typename L::IntVec)t | ((typename L::IntVec)x & sign_bit<L>()));
 }
 
 // e^y for y ≤ 0, down to the smallest numbers there are.

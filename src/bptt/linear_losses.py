@@ -16,7 +16,7 @@ from bptt import losses
 from bptt.kernels import library
 
 # Scores that exist at a time: large enough for a product to be fast, small enough for a cache.
-SCORES = 2**20
+SCORES = 2**21
 
 
 def cross_entropy(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, mask: Tensor | None = None) -> Tensor:
