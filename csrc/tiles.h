@@ -10,7 +10,7 @@
 namespace bptt {
 namespace {
 
-constexpr int64_t BLOCK = 256;  // inner indices per visit: this much of a panel stays in the first cache while all rows pass
+constexpr int64_t BLOCK = 1024;  // inner indices per visit: this much of a panel stays in the second cache while all rows pass
 
 // sums[row][·] += Σ_k a[row][k] panel[k][·] for M rows and P panels of W vectors that lie `stride` numbers apart. The sums are
 // kept in registers in between; one function serves every recurrence, so that what a gate computes is compiled once and not
