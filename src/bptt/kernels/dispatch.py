@@ -15,7 +15,7 @@ import torch
 
 from bptt.errors import InputError, did_you_mean
 from bptt.kernels import library
-from bptt.kernels.operators import fused
+from bptt.kernels.operators import fused, traced
 from bptt.kernels.readable import READABLE, layer
 
 # What a compiled layer stores for its backward pass, by `Layered.memory`.
@@ -33,6 +33,7 @@ class Kernel(NamedTuple):
     function  (x, state, weight_ih, weight_hh, bias_ih, bias_hh, *, initial, reset, edge, lengths, memory) -> (y, state), with
               x [B, T, I], or integer ids [B, T] that stand for one-hot vectors
     reason    why this one, in words for a person
+    trace     like `function`, without gradient: (y, the states before every step), or None
     step      the same for one step of few rows without gradient, or None: (kind, x [B, I], h, c, weights and biases) -> (h, c)
     """
 
@@ -40,6 +41,7 @@ class Kernel(NamedTuple):
     function: Callable[..., Any]
     reason: str
     step: Callable[..., Any] | None = None
+    trace: Callable[..., Any] | None = None
 
 
 class _Asked:
@@ -100,6 +102,7 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
             functools.partial(fused, loaded, cell),
             f"compiled for {loaded.isa}, {str(dtype).removeprefix('torch.')}; {KEEPS[cell]}",
             loaded.step,
+            functools.partial(traced, loaded, cell),
         )
         for cell in READABLE
         for dtype in (torch.float32, torch.float64)

@@ -45,16 +45,8 @@ def fused(
     memory  "gates": keep what the backward pass needs; "lean": keep the states alone and rebuild the gates; "auto": keep them
             while they are small
     """
-    kind = nonlinearity if cell == "elman" else cell
-    dtype = weight_hh.dtype
-    h, c = state if kind == "lstm" else (state, None)
-    first, first_cell = initial if kind == "lstm" and initial is not None else (initial, None)
-    layer = Layer(
-        kind, turned(x, dtype), cast(h, dtype), cast(c, dtype), weight_ih, weight_hh, bias_ih, bias_hh,
-        cast(first, dtype), cast(first_cell, dtype),
-        None if reset is None else turned(reset), None if edge is None else turned(edge, dtype),
-        None if lengths is None else lengths.to(torch.int64).contiguous(),
-    )  # fmt: skip
+    masks = {"initial": initial, "reset": reset, "edge": edge, "lengths": lengths, "nonlinearity": nonlinearity}
+    layer = arranged(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, **masks)
     keep = keeps(layer, memory)
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         ends = captured(layer, keep)
@@ -63,7 +55,43 @@ def fused(
     else:
         ends = outputs(layer, forward(compiled, layer, keep=False, chunk=chunk_of(layer)))
     y, h, c = ends
-    return y.transpose(0, 1), (h, c) if kind == "lstm" else h
+    return y.transpose(0, 1), h if c is None else (h, c)
+
+
+@torch.no_grad()
+def traced(compiled: Library, cell: str, *given: Any, **masks: Any) -> tuple[Tensor, State]:
+    """Outputs [B, T, H] as `fused` computes them, without gradient, and the states before every step, leaves [B, T, H]."""
+    layer = arranged(cell, *given, **masks)
+    kept = forward(compiled, layer, keep=False, chunk=chunk_of(layer))
+    leaves = [leaf[:-1].transpose(0, 1) for leaf in (kept.states, kept.cells) if leaf is not None]
+    return outputs(layer, kept)[0].transpose(0, 1), tuple(leaves) if layer.c is not None else leaves[0]
+
+
+def arranged(
+    cell: str,
+    x: Tensor,
+    state: State,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    *,
+    initial: State = None,
+    reset: Tensor | None = None,
+    edge: Tensor | None = None,
+    lengths: Tensor | None = None,
+    nonlinearity: str = "tanh",
+) -> Layer:
+    """The arguments of a kernel as `Layer` has them: step after step in memory, of one type."""
+    kind, dtype = nonlinearity if cell == "elman" else cell, weight_hh.dtype
+    h, c = state if kind == "lstm" else (state, None)
+    first, first_cell = initial if kind == "lstm" and initial is not None else (initial, None)
+    return Layer(
+        kind, turned(x, dtype), cast(h, dtype), cast(c, dtype), weight_ih.to(dtype), weight_hh, bias_ih, bias_hh,
+        cast(first, dtype), cast(first_cell, dtype),
+        None if reset is None else turned(reset), None if edge is None else turned(edge, dtype),
+        None if lengths is None else lengths.to(torch.int64).contiguous(),
+    )  # fmt: skip
 
 
 def captured(layer: Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:

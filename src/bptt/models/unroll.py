@@ -148,14 +148,8 @@ class Unroll(nn.Module):
         """The state before every step of `window`, leaves [B, T, …], detached."""
         if not window.steps:
             return nest.map(lambda leaf: leaf.unsqueeze(1)[:, :0], state)
-        before = []
         with self._precision(window):
-            encoded = self._part("encode", window.inputs, window)
-            for t in range(window.steps):
-                before.append(state)
-                step = window[:, t : t + 1]
-                _, state = self.recurrent(encoded[:, t : t + 1], state, reset=resets(step), noise=step.noise)
-        return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
+            return self.recurrent.states(self._encoded(window), state, reset=resets(window), noise=window.noise)
 
     def rows(self, window: Window, states: State) -> tuple[State, Tensor]:
         """One batched call on B·T rows, each from its own state.

@@ -50,6 +50,17 @@ class Layer(nn.Module):
         """`forward` with a state and with masks that fit."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def states(self, x: Any, state: State, *, reset: Tensor | None = None, noise: Tensor | None = None) -> State:
+        """The state before every step of x [B, T, I], leaves [B, T, …], detached: what a step finds, before any reset."""
+        x, before = x.dense() if isinstance(x, Lookup) else x, []
+        for t in range(x.shape[1]):
+            before.append(state)
+            step = slice(t, t + 1)
+            anew = None if reset is None or not reset[:, step].any() else reset[:, step]
+            _, state = self(x[:, step], state, reset=anew, noise=None if noise is None else noise[:, step])
+        return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
+
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
         raise NotImplementedError
@@ -95,6 +106,14 @@ class DropIn(TorchStates):
 
     layer: Layered
     looks_up = True
+
+    @torch.no_grad()
+    def states(self, x: Any, state: State, *, reset: Tensor | None = None, noise: Tensor | None = None) -> State:
+        masks = Masks(reset=reset, noise=noise).checked(x)
+        found = None if hooked(self.layer) else self.layer.states(x, rows_first(state), masks)
+        if found is None:
+            return super().states(x, state, reset=reset, noise=noise)
+        return nest.map(lambda *leaves: torch.stack(leaves, 2), *found)
 
     def run(self, x: Any, state: State, masks: Masks) -> tuple[Tensor, State]:
         if isinstance(x, Lookup):

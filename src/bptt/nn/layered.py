@@ -140,6 +140,31 @@ class Layered(nn.RNNBase):
             ends.extend(last)
         return y, _gather(ends)
 
+    def states(self, x: Tensor | Lookup, hx: State, masks: Masks) -> list[State] | None:
+        """Of every layer, the states before every step, leaves [B, T, H]; None where no kernel hands them out at once."""
+        weight = self.weight_hh_l0
+        kernel = choose(self.cell, weight.device.type, weight.dtype)
+        if kernel.trace is None or self.bidirectional or observed():
+            return None
+        found, y = [], masks.silence(x)
+        given = {"reset": masks.reset, "edge": masks.edge, "lengths": masks.lengths}
+        given |= {name: value for name, value in self._extra().items() if name != "memory"}
+        for layer, start in enumerate(self._states(x.shape[0], hx)):
+            if layer and self.training:
+                y = dropout(y, self.dropout, masks.noise, layer - 1)
+            weights = self._weights(f"l{layer}")
+            if isinstance(y, Lookup):
+                y, table = y.projected(weights[0])
+                weights = [table, *weights[1:]]
+            y, before = kernel.trace(y, start, *weights, **given)
+            found.append(before)
+        return found
+
+    def _weights(self, suffix: str) -> list[Tensor]:
+        """The parameters of one direction of one layer, in the order of a kernel's arguments."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
+        return [getattr(self, f"{name}_{suffix}") for name in names]
+
     def _layer(self, x: Tensor | Lookup, layer: int, states: list[State], masks: Masks) -> tuple[Tensor, list[State]]:
         """One layer, all its directions."""
         if not self.bidirectional:
@@ -154,8 +179,7 @@ class Layered(nn.RNNBase):
 
     def _direction(self, x: Tensor | Lookup, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
         """One direction of one layer."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
-        return recur(self.cell, x, state, *(getattr(self, f"{name}_{suffix}") for name in names), masks=masks, **self._extra())
+        return recur(self.cell, x, state, *self._weights(suffix), masks=masks, **self._extra())
 
     def _extra(self) -> dict[str, Any]:
         """Further arguments of the kernel."""
