@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from bptt.cli.allocator import keep_freed_memory
 from bptt.cli.ending import ending
 from bptt.errors import InputError, did_you_mean
 
@@ -59,6 +60,7 @@ def dispatch(words: list[str]) -> int:
     if first not in COMMANDS:
         kind = "flag" if first.startswith("-") else "command"
         raise InputError(f"No such {kind} {first!r}", "", f"{did_you_mean(first, list(COMMANDS))} See bptt --help")
+    keep_freed_memory()
     command = importlib.import_module(f"bptt.cli.{first}")
     return command.run(command.parser().read(words[1:]))
 
