@@ -1,4 +1,5 @@
 // Compiled once per instruction set; BPTT_TABLES is the name under which the dispatcher finds it.
+#include "dropout.h"
 #include "single.h"
 #include "softmax.h"
 #include "table.h"
@@ -47,7 +48,7 @@ template <class L> struct Entry {
       L::store(to + i, function ? logistic<L>(x) : hyperbolic<L>(x), lanes);
     }
   }
-  static Table<Real> table() { return {scratch, forward, backward, gates, single, run_softmax<L>, map}; }
+  static Table<Real> table() { return {scratch, forward, backward, gates, single, run_softmax<L>, run_dropout<Real>, map}; }
 };
 
 }  // namespace

@@ -101,6 +101,11 @@ BPTT_API void bptt_softmax(const void* rows, int64_t twofold) {
   else bptt::table<float>().softmax(*static_cast<const bptt::SoftmaxRows<float>*>(rows));
 }
 
+BPTT_API void bptt_dropout(const void* rows, int64_t twofold) {
+  if (twofold) bptt::table<double>().dropout(*static_cast<const bptt::DropoutRows<double>*>(rows));
+  else bptt::table<float>().dropout(*static_cast<const bptt::DropoutRows<float>*>(rows));
+}
+
 BPTT_API void bptt_map_float(int64_t function, const float* from, float* to, int64_t n) {
   bptt::table<float>().map(function, from, to, n);
 }

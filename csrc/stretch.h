@@ -5,7 +5,7 @@
 
 namespace bptt {
 
-constexpr int64_t ABI_VERSION = 4;
+constexpr int64_t ABI_VERSION = 5;
 
 enum Cell : int64_t { TANH = 0, RELU = 1, IDENTITY = 2, LSTM = 3, GRU = 4 };
 

@@ -1,5 +1,6 @@
 // What every instruction set offers to the dispatcher.
 #pragma once
+#include "dropout_rows.h"
 #include "softmax_rows.h"
 #include "stretch.h"
 
@@ -12,6 +13,7 @@ template <class Real> struct Table {
   void (*gates)(const Stretch<Real>&, bool states);
   void (*single)(const Stretch<Real>&);
   void (*softmax)(const SoftmaxRows<Real>&);
+  void (*dropout)(const DropoutRows<Real>&);
   void (*map)(int64_t function, const Real* from, Real* to, int64_t n);  // tanh (0) or σ (1), for the tests
 };
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bptt import losses
 from bptt.kernels import library
+from bptt.kernels.dispatch import observed
 
 # Scores that exist at a time: large enough for a product to be fast, small enough for a cache.
 SCORES = 2**21
@@ -88,8 +89,8 @@ def _run(
 
 def _softmax(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     """Losses of some rows; with weights, the scores are replaced by the gradients of the losses so weighed."""
-    compiled = library.load()
-    if isinstance(compiled, library.Library) and scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+    compiled, plain = library.load(), scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64)
+    if isinstance(compiled, library.Library) and not plain and not observed():
         return compiled.softmax(scores, targets.contiguous(), weights)
     column, total = targets.unsqueeze(1), scores.logsumexp(1, keepdim=True)
     losses = (total - scores.gather(1, column)).squeeze(1)

@@ -10,8 +10,9 @@ import torch
 import bptt.nn
 import bptt.nn.dropout as dropout_module
 from bptt.errors import InputError
+from bptt.kernels import library, readable
 from bptt.nn import GRU, Dropout, Stack, adapt
-from bptt.nn.dropout import draw, kept, mix, signed
+from bptt.nn.dropout import draw, dropout, kept, mix, signed
 
 B, T, IN, H = 3, 7, 4, 6
 MODULUS = 2**64
@@ -161,10 +162,41 @@ def test_masks_of_nested_layers_differ():
 
     stack = Stack(GRU(3, 32, 2, dropout=0.5), GRU(32, 32, 2, dropout=0.5), dropout=0.5)
     noise = torch.randint(2**62, (2, 5))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, readable():
         patch.setattr(dropout_module, "kept", keep)
         stack(torch.randn(2, 5, 3), noise=noise)
     assert len(seen) == 3
     for i, a in enumerate(seen):
         for b in seen[i + 1 :]:
             assert 0.3 < float((a != b).float().mean()) < 0.7
+
+
+@pytest.mark.skipif(isinstance(library.load(), str), reason="no compiled kernels")
+@pytest.mark.parametrize("p", [0.3, 1.0])
+@pytest.mark.parametrize("layout", ["rows", "steps", "expanded", "deep"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_equals_readable(p, layout, dtype, monkeypatch):
+    """In values, gradients and second derivatives, however x lies in memory; and it is the compiled one that ran."""
+    x = torch.randn(B, T, H, dtype=dtype)
+    if layout == "steps":
+        x = torch.randn(T, B, H, dtype=dtype).transpose(0, 1)
+    elif layout == "expanded":
+        x = torch.randn(B, 1, H, dtype=dtype).expand(B, T, H)
+    elif layout == "deep":
+        x = torch.randn(B, T, 2, H, dtype=dtype)
+    x, noise = x.clone(memory_format=torch.preserve_format).requires_grad_(), draw((B, T), torch.device("cpu"))
+
+    def results():
+        y = dropout(x, p, noise, -2)
+        (grad,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        return y, grad, torch.autograd.grad(grad.square().sum(), x)[0]
+
+    with readable():
+        expected = results()
+    monkeypatch.setattr(dropout_module, "kept", None)
+    torch.testing.assert_close(results(), expected)
+    assert p == 1 or float(expected[2].abs().max()) > 1e-8
+
+
+def test_no_rows():
+    assert dropout(torch.zeros(0, 4, 3), 0.5).shape == (0, 4, 3) and dropout(torch.zeros(2, 0, 3), 0.5).shape == (2, 0, 3)

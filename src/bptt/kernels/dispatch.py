@@ -80,6 +80,16 @@ def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = t
     return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {kind} in {str(dtype).removeprefix('torch.')}")
 
 
+def captured() -> bool:
+    """Whether somebody must see every operation: a compiler, or a mode that takes torch's calls."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def observed() -> bool:
+    """Whether plain torch operations are needed: they were asked for, or a capture or a transform is at work."""
+    return _Asked.depth > 0 or captured() or transformed()
+
+
 def transformed() -> bool:
     """Whether a transform of torch is at work that must see single operations: vmap, jvp, jacrev, forward-mode derivatives."""
     if torch.compiler.is_compiling():

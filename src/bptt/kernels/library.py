@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 VARIABLE = "BPTT_KERNEL"
 NAMES = {"linux": "libbptt_kernels.so", "darwin": "libbptt_kernels.dylib", "win32": "bptt_kernels.dll"}
 CELLS = {"tanh": 0, "relu": 1, "identity": 2, "lstm": 3, "gru": 4}
@@ -60,6 +60,23 @@ class SoftmaxRows(ctypes.Structure):
     ]
 
 
+def dropout_rows(real: type) -> type[ctypes.Structure]:
+    """csrc/dropout_rows.h, field by field, for one type of number."""
+
+    class DropoutRows(ctypes.Structure):
+        _fields_ = [
+            *((name, ctypes.c_int64) for name in ("rows", "units", "threads", "layer")),
+            ("below", ctypes.c_uint64),
+            ("scale", real),
+            *((name, ctypes.c_void_p) for name in ("x", "y", "noise")),
+        ]
+
+    return DropoutRows
+
+
+DROPOUT_ROWS = {torch.float32: dropout_rows(ctypes.c_float), torch.float64: dropout_rows(ctypes.c_double)}
+
+
 class Library:
     """The loaded library.
 
@@ -76,6 +93,8 @@ class Library:
         library.bptt_isa.restype = ctypes.c_char_p
         library.bptt_softmax.argtypes = [ctypes.c_void_p, ctypes.c_int64]
         library.bptt_softmax.restype = None
+        library.bptt_dropout.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        library.bptt_dropout.restype = None
         library.bptt_run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
         for name in ("bptt_abi_version", "bptt_has_threads", "bptt_use_isa", "bptt_run"):
             getattr(library, name).restype = ctypes.c_int64
@@ -157,6 +176,13 @@ class Library:
         )
         self._library.bptt_softmax(ctypes.byref(rows), scores.dtype == torch.float64)
         return losses
+
+    def dropout(self, x: Tensor, noise: Tensor, layer: int, below: int, scale: float) -> Tensor:
+        """x [N, U], units whose 53 bits from noise [N], layer and unit lie below `below` set to zero, the others scaled."""
+        y = torch.empty_like(x)
+        rows = DROPOUT_ROWS[x.dtype](*x.shape, self.count(), layer, below, scale, x.data_ptr(), y.data_ptr(), noise.data_ptr())
+        self._library.bptt_dropout(ctypes.byref(rows), x.dtype == torch.float64)
+        return y
 
     def count(self) -> int:
         """How many threads: what torch was told, and one in a forked child, where the threads of the parent are gone."""

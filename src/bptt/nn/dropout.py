@@ -7,11 +7,14 @@ into rows or run again, and every unit of every step keeps its mask.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bptt.errors import InputError
+from bptt.kernels import library
+from bptt.kernels.dispatch import observed
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -69,8 +72,32 @@ def dropout(x: Tensor, p: float, noise: Tensor | None = None, layer: int = 0) ->
     if p == 0:
         return x
     noise = draw(x.shape[:2], x.device) if noise is None else noise
+    compiled = library.load()
+    if isinstance(compiled, library.Library) and x.device.type == "cpu" and x.dtype in library.DROPOUT_ROWS and not observed():
+        return _Dropped.apply(compiled, x, noise, p, layer)
     mask = kept(noise, math.prod(x.shape[2:]), p, layer).view(x.shape)
     return x * (mask.to(x.dtype) / (1 - p) if p < 1 else mask.to(x.dtype))
+
+
+class _Dropped(torch.autograd.Function):
+    """`dropout` without a mask in memory: the backward pass draws it again."""
+
+    @staticmethod
+    def forward(ctx: Any, compiled: library.Library, x: Tensor, noise: Tensor, p: float, layer: int) -> Tensor:
+        ctx.compiled, ctx.p, ctx.layer = compiled, p, layer
+        ctx.save_for_backward(noise)
+        # As the values lie in memory, step after step or row after row.
+        turned = not x.is_contiguous() and x.transpose(0, 1).is_contiguous()
+        values, seeds = (x.transpose(0, 1), noise.t()) if turned else (x, noise)
+        flat = values.reshape(seeds.numel(), -1) if values.numel() else values.reshape(0, 1)
+        scale = 1 / (1 - p) if p < 1 else 1.0
+        dropped = compiled.dropout(flat, seeds.reshape(-1).contiguous(), layer, round(p * 2**BITS), scale).view(values.shape)
+        return dropped.transpose(0, 1) if turned else dropped
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (noise,) = ctx.saved_tensors
+        return None, dropout(grad, ctx.p, noise, ctx.layer), None, None, None
 
 
 class Dropout(nn.Module):

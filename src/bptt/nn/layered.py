@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from bptt import nest
 from bptt.kernels import choose
+from bptt.kernels.dispatch import captured
 from bptt.kernels.fused import FEW
 from bptt.nn import directions
 from bptt.nn.dropout import dropout
@@ -93,7 +94,7 @@ class Layered(nn.RNNBase):
         if steps != 1 or rows > FEW:
             return None
         kernel = choose(self.cell, input.device, input.dtype)
-        if kernel.step is None or (self.training and self.dropout and self.num_layers > 1) or observed():
+        if kernel.step is None or (self.training and self.dropout and self.num_layers > 1) or captured():
             return None
         weights = [self._parameters.get(name) for name in self._flat_weights_names]
         leaves = hx if self.leaves == 2 else (hx,)
@@ -144,7 +145,7 @@ class Layered(nn.RNNBase):
         """Of every layer, the states before every step, leaves [B, T, H]; None where no kernel hands them out at once."""
         weight = self.weight_hh_l0
         kernel = choose(self.cell, weight.device.type, weight.dtype)
-        if kernel.trace is None or self.bidirectional or observed():
+        if kernel.trace is None or self.bidirectional or captured():
             return None
         found, y = [], masks.silence(x)
         given = {"reset": masks.reset, "edge": masks.edge, "lengths": masks.lengths}
@@ -228,11 +229,6 @@ def recur(
     kernel = choose(cell, weight_hh.device.type, weight_hh.dtype)
     reset, edge, lengths, _ = masks
     return kernel.function(x, state, weight_ih, weight_hh, bias_ih, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
-
-
-def observed() -> bool:
-    """Whether somebody must see every operation: a compiler, or a mode that takes torch's calls."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _gather(states: list[State]) -> State:
