@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Also inside pip's own build environments: nothing is fetched that is not pinned.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all lint format recipes bench clean help
+.PHONY: demo test test-all lint format recipes bench sanitize clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -52,6 +52,13 @@ recipes: $(VENV)/installed ## every recipe, each into runs/NAME (long)
 
 bench: $(VENV)/installed ## speed and memory, each checked for correctness first (long)
 	for program in benchmarks/layers benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
+
+sanitize: $(VENV)/installed-dev ## the compiled kernels under AddressSanitizer and UBSan
+	cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=None -DBPTT_SANITIZE=address,undefined
+	cmake --build build/sanitize
+	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	BPTT_KERNEL_LIBRARY=$(CURDIR)/build/sanitize/libbptt_kernels.so $(BIN)/python -m pytest tests/kernels -m "not slow" \
+	-k "not operator and not environment and not forked"
 
 clean: ## forget the virtual environment and every cache; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -45,7 +45,7 @@ template <class L> struct Entry {
     for (int64_t i = 0; i < n; i += L::count) {
       int lanes = int(n - i < L::count ? n - i : L::count);
       typename L::Vec x = L::load(from + i, lanes);
-      L::store(to + i, function ? logistic<L>(x) : hyperbolic<L>(x), lanes);
+      L::store(to + i, function == 0 ? hyperbolic<L>(x) : function == 1 ? logistic<L>(x) : exponential<L>(x), lanes);
     }
   }
   static Table<Real> table() { return {scratch, forward, backward, gates, single, run_softmax<L>, run_dropout<Real>, map}; }

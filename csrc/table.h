@@ -14,7 +14,7 @@ template <class Real> struct Table {
   void (*single)(const Stretch<Real>&);
   void (*softmax)(const SoftmaxRows<Real>&);
   void (*dropout)(const DropoutRows<Real>&);
-  void (*map)(int64_t function, const Real* from, Real* to, int64_t n);  // tanh (0) or σ (1), for the tests
+  void (*map)(int64_t function, const Real* from, Real* to, int64_t n);  // tanh (0), σ (1) or exp below zero (2), for the tests
 };
 
 struct Tables {

@@ -32,9 +32,13 @@ def cross_entropy(features: Tensor, weight: Tensor, bias: Tensor | None, targets
     that will be summed. Another weighting than a multiple of the mask is right too, at the price of computing the scores again.
     Returns [B, T].
     """
-    flat, ids = features.flatten(0, 1), targets.flatten()
+    flat, ids = features.flatten(0, 1), targets.flatten().long()
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < weight.shape[0]:
         raise IndexError(f"Target {int(ids.max())} is out of bounds: there are {weight.shape[0]} scores per step")
+    if observed():
+        return functional.cross_entropy(functional.linear(flat, weight, bias), ids, reduction="none").view(targets.shape)
+    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (features, weight, bias)):
+        return _run(flat, weight, bias, ids, None)[0].view(targets.shape)
     counted = torch.ones_like(ids, dtype=features.dtype) if mask is None else mask.flatten().to(features.dtype)
     return _Chunked.apply(flat, weight, bias, ids, counted).view(targets.shape)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = t
     if _Asked.depth:
         return _plain(cell, "it was asked for")
     if transformed():
-        return _plain(cell, "torch.func and forward-mode derivatives must see single operations")
+        return _plain(cell, "torch.func, forward-mode derivatives and jit.trace must see single operations")
     kind = device if isinstance(device, str) else device.type
     kernel = _COMPILED.get((cell, kind, dtype))
     return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {kind} in {str(dtype).removeprefix('torch.')}")
@@ -91,9 +92,11 @@ def observed() -> bool:
 
 
 def transformed() -> bool:
-    """Whether a transform of torch is at work that must see single operations: vmap, jvp, jacrev, forward-mode derivatives."""
+    """Whether something of torch must see single operations: vmap, jvp, jacrev, forward-mode derivatives, jit.trace."""
     if torch.compiler.is_compiling():
         return False
+    if torch.jit.is_tracing():
+        return True
     return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
 
 
@@ -120,5 +123,12 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
     return kernels, ""
 
 
+def _say_once() -> None:
+    """Where the compiled kernels should be and are not, somebody may want to know."""
+    if _WHY_NOT and not _WHY_NOT.startswith(library.VARIABLE):
+        logging.getLogger(__name__).warning("Recurrent layers run in plain torch operations: %s", _WHY_NOT)
+
+
 # Looked up once: under torch.compile a choice must be a constant.
 _COMPILED, _WHY_NOT = _compiled()
+_say_once()

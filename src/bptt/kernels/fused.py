@@ -235,7 +235,7 @@ class Sums:
             self.weight_ih = _plus(self.weight_ih, table.t())
         else:
             self.weight_ih = _product(self.weight_ih, flat, x)
-        if layer.bias_ih is not None:
+        if layer.bias_ih is not None or layer.bias_hh is not None:
             self.bias = _plus(self.bias, flat.sum(0))
         if inner is None:
             self.weight_hh = _product(self.weight_hh, flat, h)
@@ -254,12 +254,14 @@ class Sums:
         layer = self.layer
         if self.weight_ih is None:
             self.weight_ih = torch.zeros_like(layer.weight_ih)
-            self.bias = None if layer.bias_ih is None else torch.zeros_like(layer.bias_ih)
+            like = layer.bias_hh if layer.bias_ih is None else layer.bias_ih
+            self.bias = None if like is None else torch.zeros_like(like)
         weight_hh = torch.zeros_like(layer.weight_hh) if self.weight_hh is None else self.weight_hh
-        bias_hh = None if self.bias is None else self.bias.clone()
-        if self.bias is not None and self.inner_bias is not None:
+        bias_hh = None if self.bias is None or layer.bias_hh is None else self.bias.clone()
+        if bias_hh is not None and self.bias is not None and self.inner_bias is not None:
             bias_hh = torch.cat([self.bias[: 2 * self.units], self.inner_bias])
-        return Gradients(self.x, h, c, self.weight_ih, weight_hh, self.bias, bias_hh, initial, initial_cell)
+        bias_ih = None if layer.bias_ih is None else self.bias
+        return Gradients(self.x, h, c, self.weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell)
 
 
 def _plus(total: Tensor | None, term: Tensor) -> Tensor:

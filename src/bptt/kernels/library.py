@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 ABI_VERSION = 5
-VARIABLE = "BPTT_KERNEL"
+VARIABLE, LIBRARY = "BPTT_KERNEL", "BPTT_KERNEL_LIBRARY"
 NAMES = {"linux": "libbptt_kernels.so", "darwin": "libbptt_kernels.dylib", "win32": "bptt_kernels.dll"}
 CELLS = {"tanh": 0, "relu": 1, "identity": 2, "lstm": 3, "gru": 4}
 
@@ -133,7 +133,7 @@ class Library:
         size = units
         if work <= Work.BACKWARD:
             size = self._run(ctypes.byref(stretch), work + Work.FORWARD_SCRATCH, twofold)
-        scratch = torch.empty(size, dtype=dtype)
+        scratch = torch.empty(size, dtype=dtype, device="cpu")
         stretch.scratch = scratch.data_ptr()
         self._run(ctypes.byref(stretch), work, twofold)
 
@@ -155,7 +155,7 @@ class Library:
         self.calls += 1
         rows, units = h.shape
         # Two states, two cells, four gates, one product kept apart, one row of zeros.
-        space = torch.empty((10, rows, units), dtype=h.dtype)
+        space = h.new_empty((10, rows, units))
         base, block = space.data_ptr(), rows * units * space.element_size()
         stretch = Stretch(
             CELLS[cell], 1, rows, units, self.count(), 0, weight_hh.data_ptr(), place(bias_hh), base + 4 * block,
@@ -189,11 +189,11 @@ class Library:
         return 1 if self.forked or not self.threads else torch.get_num_threads()
 
     def map(self, function: str, values: Tensor) -> Tensor:
-        """tanh or σ of every element, as the recurrences compute it."""
+        """tanh or σ of every element, or exp of those that are not positive, as the recurrences compute it."""
         values = values.contiguous()
         result = torch.empty_like(values)
         call = self._library.bptt_map_double if values.dtype == torch.float64 else self._library.bptt_map_float
-        call({"tanh": 0, "sigmoid": 1}[function], values.data_ptr(), result.data_ptr(), values.numel())
+        call({"tanh": 0, "sigmoid": 1, "exp": 2}[function], values.data_ptr(), result.data_ptr(), values.numel())
         return result
 
 
@@ -208,7 +208,7 @@ def load() -> Library | str:
     wanted = os.environ.get(VARIABLE, "")
     if wanted == "readable":
         return f"{VARIABLE}=readable"
-    paths = [path for path in places() if path.exists()]
+    paths = [path for path in places() if path.is_file()]
     if not paths:
         return "the compiled kernels are not installed (no C++ compiler was found when bptt was)"
     try:
@@ -230,7 +230,9 @@ def loaded() -> Library:
 
 
 def places() -> list[Path]:
-    """Where the library may lie: beside this package, or where an editable install put it."""
+    """Where the library may lie: where BPTT_KERNEL_LIBRARY says, beside this package, or where an editable install put it."""
     import bptt
 
+    if LIBRARY in os.environ:
+        return [Path(os.environ[LIBRARY])]
     return [Path(folder) / "kernels" / NAMES.get(sys.platform, NAMES["linux"]) for folder in bptt.__path__]

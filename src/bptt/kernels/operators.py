@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bptt.errors import ContractError
+from bptt import nest
+from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.kernels import library, readable
 from bptt.kernels.fused import GATES, Gradients, Kept, Layer, Needs, backward, forward
 from bptt.kernels.library import Library
@@ -45,8 +46,20 @@ def fused(
     memory  "gates": keep what the backward pass needs; "lean": keep the states alone and rebuild the gates; "auto": keep them
             while they are small
     """
-    masks = {"initial": initial, "reset": reset, "edge": edge, "lengths": lengths, "nonlinearity": nonlinearity}
-    layer = arranged(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, **masks)
+    if memory not in MEMORY:
+        raise InputError("No such memory mode", repr(memory), did_you_mean(memory, list(MEMORY)))
+    masks: dict[str, Any] = {"initial": initial, "reset": reset, "edge": edge, "lengths": lengths}
+    if cell == "elman":
+        masks["nonlinearity"] = nonlinearity
+    given = (x, state, weight_ih, weight_hh, bias_ih, bias_hh)
+    if torch.is_autocast_enabled("cpu"):
+        # The recurrence gains nothing from half precision on a CPU, so it keeps the precision of its weights.
+        with torch.autocast("cpu", enabled=False):
+            given = nest.map(lambda leaf: leaf.to(weight_hh.dtype) if leaf.is_floating_point() else leaf, given)
+            return fused(compiled, cell, *given, memory=memory, **masks)
+    if not fits(*given, initial=initial):
+        return readable.layer(cell, *given, **masks)  # where torch says what is wrong
+    layer = arranged(cell, *given, **masks)
     keep = keeps(layer, memory)
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         ends = captured(layer, keep)
@@ -56,6 +69,23 @@ def fused(
         ends = outputs(layer, forward(compiled, layer, keep=False, chunk=chunk_of(layer)))
     y, h, c = ends
     return y.transpose(0, 1), h if c is None else (h, c)
+
+
+def fits(x: Tensor, state: State, weight_ih: Tensor, weight_hh: Tensor, *biases: Tensor | None, initial: State = None) -> bool:
+    """Whether everything has the shape, the type and the place that the compiled code takes for granted."""
+    gates, units = weight_hh.shape if weight_hh.dim() == 2 else (0, 1)
+    leaves = nest.leaves((state, initial))
+    shapes = (
+        gates % units == 0
+        and weight_ih.dim() == 2
+        and weight_ih.shape[0] == gates
+        and all(leaf.shape == (x.shape[0], units) for leaf in leaves)
+        and all(bias is None or bias.shape == (gates,) for bias in biases)
+        and (x.shape[2:] == weight_ih.shape[1:] if x.is_floating_point() else x.dim() == 2)
+    )
+    floats = [weight_ih, weight_hh, *leaves, *(bias for bias in biases if bias is not None)]
+    floats += [x] if x.is_floating_point() else []
+    return shapes and x.device.type == "cpu" and all(t.dtype == weight_hh.dtype and t.device.type == "cpu" for t in floats)
 
 
 @torch.no_grad()
@@ -87,9 +117,9 @@ def arranged(
     h, c = state if kind == "lstm" else (state, None)
     first, first_cell = initial if kind == "lstm" and initial is not None else (initial, None)
     return Layer(
-        kind, turned(x, dtype), cast(h, dtype), cast(c, dtype), weight_ih.to(dtype), weight_hh, bias_ih, bias_hh,
-        cast(first, dtype), cast(first_cell, dtype),
-        None if reset is None else turned(reset), None if edge is None else turned(edge, dtype),
+        kind, turned(x), packed(h), packed(c), weight_ih, weight_hh, packed(bias_ih), packed(bias_hh),
+        packed(first), packed(first_cell),
+        None if reset is None else turned(reset), None if edge is None else turned(edge.to(dtype)),
         None if lengths is None else lengths.to(torch.int64).contiguous(),
     )  # fmt: skip
 
@@ -101,15 +131,14 @@ def captured(layer: Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     return y, h, None if layer.c is None else last
 
 
-def turned(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """[B, T, …] as [T, B, …], contiguous; floats as `dtype`. Free if they lie step after step already."""
-    values = values.transpose(0, 1)
-    return (values if dtype is None or not values.is_floating_point() else values.to(dtype)).contiguous()
+def turned(values: Tensor) -> Tensor:
+    """[B, T, …] as [T, B, …], contiguous. Free if they lie step after step already."""
+    return values.transpose(0, 1).contiguous()
 
 
-def cast(values: Any, dtype: torch.dtype) -> Any:
-    """A state, or None, as the kernel reads it."""
-    return None if values is None else values.to(dtype).contiguous()
+def packed(values: Any) -> Any:
+    """A state, a bias, or None, contiguous."""
+    return None if values is None else values.contiguous()
 
 
 def keeps(layer: Layer, memory: str) -> bool:
@@ -129,7 +158,7 @@ def outputs(layer: Layer, kept: Kept) -> tuple[Tensor, Tensor, Tensor | None]:
     """y [T, B, H] and the last states. They are copied: a state that is carried on must not hold the whole stretch."""
     y = kept.states[1:]
     if layer.lengths is not None:
-        ended = torch.arange(y.shape[0]).unsqueeze(1) >= layer.lengths
+        ended = torch.arange(y.shape[0], device=y.device).unsqueeze(1) >= layer.lengths
         y = y.masked_fill(ended.unsqueeze(-1), 0)
     return y, kept.states[-1].clone(), None if kept.cells is None else kept.cells[-1].clone()
 
@@ -151,13 +180,21 @@ class Recurrence(torch.autograd.Function):
         saved = ctx.saved_tensors
         layer, kept = Layer(ctx.cell, *saved[: len(Layer._fields) - 1]), Kept(*saved[len(Layer._fields) - 1 :])
         needs = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack() is not None:
+        if torch.is_grad_enabled() or batched(grads):
             return None, None, None, *again(layer, grads, needs)
         if ctx.spent:  # a graph that is used twice has lost its gates to the first use
             kept = kept._replace(gates=None, inner=None)
         ctx.spent = True
-        found = backward(ctx.compiled, layer, kept, *grads, chunk=chunk_of(layer), needs=Needs.of(needs))
+        with torch.autocast("cpu", enabled=False):
+            found = backward(ctx.compiled, layer, kept, *grads, chunk=chunk_of(layer), needs=Needs.of(needs))
         return None, None, None, *spread(found, needs)
+
+
+def batched(grads: Sequence[Tensor | None]) -> bool:
+    """Whether gradients come as a batch, by torch.func or by `is_grads_batched`."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return any(torch._C._functorch.is_legacy_batchedtensor(grad) for grad in grads if grad is not None)
 
 
 def spread(found: Gradients, needs: Sequence[bool]) -> list[Tensor | None]:
@@ -216,6 +253,8 @@ def recurrence(
 
     What a cell does not have is empty. Only the first two may be differentiated.
     """
+    h, c, bias_ih, bias_hh, initial, initial_cell = map(packed, (h, c, bias_ih, bias_hh, initial, initial_cell))
+    x, reset, edge, lengths = map(packed, (x, reset, edge, lengths))
     layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
     states, cells, gates, inner = forward(library.loaded(), layer, keep=keep, chunk=chunk_of(layer))
 
@@ -263,6 +302,8 @@ def recurrence_backward(
     grad_cell: Tensor | None,
 ) -> list[Tensor]:
     """The gradients of `recurrence` in the order of `Gradients`, each empty where there is none."""
+    h, c, bias_ih, bias_hh, initial, initial_cell = map(packed, (h, c, bias_ih, bias_hh, initial, initial_cell))
+    x, reset, edge, lengths = map(packed, (x, reset, edge, lengths))
     layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
     # A captured graph may run twice on what it kept, so the gates are not ours to overwrite.
     kept = Kept(states, *(tensor.clone() if tensor.numel() else None for tensor in (cells, gates, inner)))
@@ -300,6 +341,7 @@ def _backward(ctx: Any, grad_states: Tensor | None, grad_cell: Tensor | None, *_
 
 
 recurrence.register_autograd(_backward, setup_context=_setup)
+recurrence.register_autocast("cpu", torch.float32)
 
 
 @torch.library.register_vmap("bptt::recurrence")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bptt.nn import Dropout, Lookup
+from bptt.nn.adapters import hooked
 
 
 class OneHot(nn.Module):
@@ -39,8 +40,10 @@ class Embed(nn.Module):
         return self.dropout(self.table(ids), noise)
 
     def lookup(self, ids: Tensor) -> Lookup | None:
-        """The same before anything is looked up; None while dropout acts on single vectors."""
-        if self.training and self.dropout.p:
+        """The same before anything is looked up; None while dropout or the table do more than that."""
+        table = self.table
+        special = table.padding_idx is not None or table.max_norm is not None or table.sparse or table.scale_grad_by_freq
+        if special or hooked(table, self.dropout) or (self.training and self.dropout.p):
             return None
         return Lookup(ids, self.table.weight, self.table.num_embeddings, self.table.weight.dtype)
 

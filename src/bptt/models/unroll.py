@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from bptt import nest
 from bptt.errors import ContractError
-from bptt.kernels.dispatch import transformed
+from bptt.kernels.dispatch import observed
 from bptt.linear_losses import FROM_LINEAR
 from bptt.losses import cross_entropy
+from bptt.models.parts import Embed, OneHot, Readout
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
 from bptt.types import State, Window
@@ -172,23 +173,26 @@ class Unroll(nn.Module):
 
     def _encoded(self, window: Window) -> Tensor | Lookup:
         """What the recurrent layer reads: vectors, or tokens before their vectors are looked up, if both sides can do so."""
-        lookup = getattr(self.encode, "lookup", None)
-        if lookup is not None and self.recurrent.looks_up and not hooked(self.encode):
-            tokens = lookup(window.inputs)
+        encode = self.encode
+        if (
+            isinstance(encode, Embed | OneHot)
+            and type(encode) in (Embed, OneHot)
+            and self.recurrent.looks_up
+            and not hooked(encode)
+        ):
+            tokens = encode.lookup(window.inputs)
             if tokens is not None:
                 return tokens
         return self._part("encode", window.inputs, window)
 
     def _direct(self, window: Window) -> Callable[..., Tensor] | None:
-        """The loss in its linear form, if it has one and nothing stands between a linear readout and it."""
-        linear = getattr(self.readout, "linear", None)
-        direct = FROM_LINEAR.get(self.loss)
-        plain = (
-            type(linear) is nn.Linear and hasattr(self.readout, "features") and not hooked(self.readout) and not hooked(linear)
-        )
-        if direct is None or not plain or self.autocast is not None or transformed() or torch.compiler.is_compiling():
+        """The loss in its linear form, if it has one and nothing stands between our own readout and it."""
+        direct, readout = FROM_LINEAR.get(self.loss), self.readout
+        if direct is None or type(readout) is not Readout or type(readout.linear) is not nn.Linear:
             return None
-        return direct if window.mask.numel() and window.targets.min() >= 0 else None
+        if hooked(readout, readout.linear, readout.dropout) or torch.is_autocast_enabled("cpu") or self.autocast is not None:
+            return None
+        return None if observed() or not window.mask.numel() or window.targets.min() < 0 else direct
 
     def _part(self, name: str, value: Tensor, window: Window) -> Tensor:
         module = getattr(self, name)

@@ -235,9 +235,13 @@ class Given(Layer):
         return self.layer(x, state, **given)
 
 
-def hooked(module: nn.Module) -> bool:
-    """Whether somebody watches the module's forward, which must then be called."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def hooked(*modules: nn.Module) -> bool:
+    """Whether somebody watches the forward or backward of one of these modules, which must then be called."""
+    everywhere = any(getattr(nn.modules.module, f"_global{name}") for name in HOOKS)
+    return everywhere or any(getattr(module, name) for module in modules for name in HOOKS)
 
 
 def parameters_of(module: nn.Module) -> set[str]:

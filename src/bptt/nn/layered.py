@@ -91,7 +91,7 @@ class Layered(nn.RNNBase):
         if self.bidirectional or input.dim() != 3:
             return None
         steps, rows = (input.shape[1], input.shape[0]) if self.batch_first else input.shape[:2]
-        if steps != 1 or rows > FEW:
+        if steps != 1 or not 0 < rows <= FEW:
             return None
         kernel = choose(self.cell, input.device, input.dtype)
         if kernel.step is None or (self.training and self.dropout and self.num_layers > 1) or captured():
@@ -101,7 +101,7 @@ class Layered(nn.RNNBase):
         shape = (self.num_layers, rows, self.hidden_size)
         if input.shape[2] != self.input_size or any(leaf.shape != shape for leaf in leaves):
             return None
-        if any(t is None or t.dtype != input.dtype or not t.is_contiguous() for t in (*weights, *leaves, input)):
+        if any(t is None or t.dtype != input.dtype or not (t.is_contiguous() and t.is_cpu) for t in (*weights, *leaves, input)):
             return None
         x, ends, each = input.view(-1, self.input_size), [], 4 if self.bias else 2
         for layer in range(self.num_layers):

@@ -39,7 +39,7 @@ class Lookup(NamedTuple):
     def dense(self) -> Tensor:
         """The vectors themselves."""
         if self.table is None:
-            return functional.one_hot(self.ids, self.size).to(self.dtype)
+            return functional.one_hot(self.ids.long(), self.size).to(self.dtype)
         return functional.embedding(self.ids, self.table)
 
     def projected(self, weight: Tensor) -> tuple[Tensor, Tensor]:

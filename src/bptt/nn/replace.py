@@ -22,7 +22,9 @@ def replace(model: Model) -> Model:
     """`model` with every torch.nn.RNN, LSTM and GRU inside it replaced by bptt's, in place.
 
     Parameters, buffers and hooks are the same objects as before, so an optimiser, a checkpoint and `state_dict` keep working.
-    Subclasses of torch's layers (parametrized ones too) and LSTMs with projected states stay as they are.
+    Subclasses of torch's layers (parametrized ones too) and LSTMs with projected states stay as they are. Ours are
+    torch.nn.RNNBase but not torch.nn.GRU and so on: code that asks for those by isinstance (initialisers, quantisation) should
+    run before. A layer that a model also holds in a plain list stays there as it was, with the same parameters.
 
     Returns the model, or the new layer if `model` itself is one of torch's.
 
