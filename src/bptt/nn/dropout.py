@@ -89,7 +89,7 @@ class _Dropped(torch.autograd.Function):
         # As the values lie in memory, step after step or row after row.
         turned = not x.is_contiguous() and x.transpose(0, 1).is_contiguous()
         values, seeds = (x.transpose(0, 1), noise.t()) if turned else (x, noise)
-        flat = values.reshape(seeds.numel(), -1) if values.numel() else values.reshape(0, 1)
+        flat = values.reshape(seeds.numel(), -1).contiguous() if values.numel() else values.reshape(0, 1)
         scale = 1 / (1 - p) if p < 1 else 1.0
         dropped = compiled.dropout(flat, seeds.reshape(-1).contiguous(), layer, round(p * 2**BITS), scale).view(values.shape)
         return dropped.transpose(0, 1) if turned else dropped
