@@ -21,6 +21,7 @@ from collections.abc import Callable
 import torch
 
 import bptt
+from bptt.kernels import choose
 from bptt.testing.examples import distance, exact, gradients, problem
 
 ROWS, VOCAB, HIDDEN, MEAN, STEPS, WINDOWS = 32, 96, 256, 64, 64, 24
@@ -81,7 +82,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     warnings.simplefilter("ignore")
     check()
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {args.threads} threads, readable kernels")
+    machine, kernel = platform.processor() or platform.machine(), choose("gru").name
+    print(f"{machine}, torch {torch.__version__}, {args.threads} threads, {kernel} kernels")
     print(f"B {ROWS}, H {HIDDEN}, V {VOCAB}, mean length {MEAN}; per token, median of {args.repeats} paired ratios")
     strategies = {
         "constant": bptt.Randomized(MEAN, seed=fair_seed(None)),
