@@ -26,6 +26,7 @@ import torch
 import bptt
 from bptt.config import parse_strategy
 from bptt.diagnostics.memory import peak_memory
+from bptt.kernels import choose
 from bptt.testing.examples import distance, gradients, problem
 from bptt.testing.ledger import Ledger
 
@@ -95,7 +96,8 @@ def main() -> None:
         return
     check(["16KiB", "64KiB", "256KiB"])
     ours = f"checkpointed:budget={args.budget}"
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {args.threads} threads, readable kernels")
+    machine, kernel = platform.processor() or platform.machine(), choose("gru").name
+    print(f"{machine}, torch {torch.__version__}, {args.threads} threads, {kernel} kernels")
     print(f"T {args.steps}, H {args.hidden}, B 1, float32; budget {args.budget}; {args.repeats} runs of each, in turns")
     for cell in args.cells:
         names, counts = ("full", ours), ("held", "tensors")
