@@ -21,6 +21,7 @@ from bptt.diagnostics import race
 from bptt.diagnostics.comparison import Ground, spelled
 from bptt.diagnostics.probes import spread
 from bptt.diagnostics.verdict import share
+from bptt.kernels import readable
 from bptt.training.fit import choose
 
 TEXT = "".join(f"{n % 7} cats saw {n % 5} dogs and {n % 11} birds; " for n in range(120))
@@ -205,7 +206,8 @@ def test_json_survives_the_trip_and_holds_no_nan(corpus: bptt.Corpus) -> None:
 
 def test_time_and_memory_stand_beside_the_exact_gradient(corpus: bptt.Corpus) -> None:
     given = {"cut": bptt.Truncated(4), "whole": bptt.Truncated(64), "overlap": bptt.Truncated(4, 32)}
-    found = bptt.compare(model_of(corpus, "rnn"), corpus, given, probe_steps=64, **SMALL)
+    with readable():  # where a step costs what it costs, however many there are: a compiled one of so few units is next to free
+        found = bptt.compare(model_of(corpus, "rnn"), corpus, given, probe_steps=64, **SMALL)
     cut, whole, overlap = (row.cost for row in found.rows)
     assert cut is not None and whole is not None and overlap is not None
     assert found.exact.time_ratio == found.exact.memory_ratio == 1 and found.exact.memory > 0
