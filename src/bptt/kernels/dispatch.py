@@ -124,9 +124,9 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
 
 
 def _say_once() -> None:
-    """Where the compiled kernels should be and are not, somebody may want to know."""
+    """Where the compiled kernels should be and are not, the log says so; a warning would stand above every command."""
     if _WHY_NOT and not _WHY_NOT.startswith(library.VARIABLE):
-        logging.getLogger(__name__).warning("Recurrent layers run in plain torch operations: %s", _WHY_NOT)
+        logging.getLogger(__name__).info("Recurrent layers run in plain torch operations: %s", _WHY_NOT)
 
 
 # Looked up once: under torch.compile a choice must be a constant.
