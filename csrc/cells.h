@@ -61,13 +61,17 @@ template <class L, class Cell> BPTT_INLINE void begin(const Stretch<typename L::
   add_bias<L>(s, p, Cell::gates, a);
 }
 
-template <class L, int64_t PHI> struct ElmanCell {
+// A cell whose gates take projected inputs and the product with h as one sum.
+template <class Real> struct Together {
+  static constexpr bool apart(int) { return false; }
+  static BPTT_INLINE void set_apart(const Stretch<Real>&, Place, int, Real) {}
+};
+
+template <class L, int64_t PHI> struct ElmanCell : Together<typename L::Real> {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
   typedef Stretch<Real> S;
   static constexpr int gates = 1, sources = 1;
-  static constexpr bool apart(int) { return false; }
-  static BPTT_INLINE void set_apart(const S&, Place, int, Real) {}
 
   static BPTT_INLINE Vec phi(Vec a) {
     if (PHI == TANH) return hyperbolic<L>(a);
@@ -101,13 +105,11 @@ template <class L, int64_t PHI> struct ElmanCell {
   static BPTT_INLINE int64_t depth(const S& s, int) { return s.units; }
 };
 
-template <class L> struct LstmCell {
+template <class L> struct LstmCell : Together<typename L::Real> {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
   typedef Stretch<Real> S;
   static constexpr int gates = 4, sources = 1;
-  static constexpr bool apart(int) { return false; }
-  static BPTT_INLINE void set_apart(const S&, Place, int, Real) {}
 
   static BPTT_INLINE Real* row_of(const S& s, int64_t t, int64_t row) { return s.gates + (t * s.rows + row) * 4 * s.units; }
   static BPTT_INLINE void read(const S& s, Place p, Vec* a) {

@@ -24,13 +24,16 @@ template <class L> struct Entry {
   typedef const Stretch<Real>& S;
 
   static int64_t scratch(S s, bool backward) {
-    return with_cell<L>(s, [&](auto cell) { return bptt::scratch<L, decltype(cell)>(s, backward); });
+    return with_cell<L>(s, [&](auto cell) {
+      typedef decltype(cell) Cell;
+      return backward ? bptt::scratch<Backward<L, Cell>>(s) : bptt::scratch<Forward<L, Cell>>(s);
+    });
   }
   static void forward(S s) {
     with_cell<L>(s, [&](auto cell) { run_forward<L, decltype(cell)>(s); });
   }
   static void backward(S s) {
-    with_cell<L>(s, [&](auto cell) { run_backward<L, decltype(cell)>(s); });
+    with_cell<L>(s, [&](auto cell) { run_steps<Backward<L, decltype(cell)>>(s); });
   }
   static void gates(S s, bool states) {
     with_cell<L>(s, [&](auto cell) {
@@ -43,7 +46,7 @@ template <class L> struct Entry {
   }
   static void map(int64_t function, const Real* from, Real* to, int64_t n) {
     for (int64_t i = 0; i < n; i += L::count) {
-      int lanes = int(n - i < L::count ? n - i : L::count);
+      int lanes = L::lanes(n - i);
       typename L::Vec x = L::load(from + i, lanes);
       L::store(to + i, function == 0 ? hyperbolic<L>(x) : function == 1 ? logistic<L>(x) : exponential<L>(x), lanes);
     }

@@ -45,9 +45,8 @@ BPTT_INLINE Inflow<L> inflow(const Stretch<typename L::Real>& s, int64_t gate, i
 template <class L, class Cell> void run_single(const Stretch<typename L::Real>& s) {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
-  Real* zeros = s.scratch;
+  const Real* zeros = clear(s.scratch, s.units);
   place_first(s);
-  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
   int64_t vectors = (s.units + L::count - 1) / L::count;
   // A thread costs a few microseconds to wake: only for weights that overflow one core's cache.
   int64_t numbers = Cell::gates * s.units * (s.units + s.inputs);
@@ -56,7 +55,7 @@ template <class L, class Cell> void run_single(const Stretch<typename L::Real>& 
     for (int64_t v = share(vectors, id, count); v < share(vectors, id + 1, count); v++)
       for (int64_t row = 0; row < s.rows; row++) {
         int64_t unit = v * L::count;
-        Place p{0, row, unit, int(s.units - unit < L::count ? s.units - unit : L::count)};
+        Place p{0, row, unit, L::lanes(s.units - unit)};
         const Real *h = before<L>(s, 0, row, zeros), *x = s.x + row * s.inputs;
         Real sums[Cell::gates][L::count] = {};
         for (int g = 0; g < Cell::gates; g++)

@@ -30,7 +30,7 @@ template <class L> typename L::Real largest(const typename L::Real* row, int64_t
 template <class L> typename L::Real exponentials(typename L::Real* row, int64_t n, typename L::Real top, bool keep) {
   typename L::Vec sums{};
   for (int64_t k = 0; k < n; k += L::count) {
-    int lanes = int(n - k < L::count ? n - k : L::count);
+    int lanes = L::lanes(n - k);
     typename L::Vec e = exponential<L>(L::load(row + k, lanes) - top);
     if (lanes < L::count)
       for (int i = lanes; i < L::count; i++) e[i] = 0;
@@ -55,7 +55,7 @@ template <class L> void run_softmax(const SoftmaxRows<typename L::Real>& s) {
       Real scale = s.weights[i] / sum;
       // A row that does not count passes nothing on, whatever its scores are.
       for (int64_t k = 0; k < s.columns; k += L::count) {
-        int lanes = int(s.columns - k < L::count ? s.columns - k : L::count);
+        int lanes = L::lanes(s.columns - k);
         L::store(row + k, s.weights[i] == 0 ? typename L::Vec{} : L::load(row + k, lanes) * scale, lanes);
       }
       row[s.targets[i]] -= s.weights[i];

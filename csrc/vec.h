@@ -36,6 +36,9 @@ template <class Real_> struct Lanes {
   typedef Int IntVec __attribute__((vector_size(BPTT_BYTES)));
   typedef Real Loose __attribute__((vector_size(BPTT_BYTES), aligned(sizeof(Real)), may_alias));
 
+  // How many of the next `count` lanes there are, where `left` numbers are left.
+  static BPTT_INLINE int lanes(int64_t left) { return left < count ? int(left) : count; }
+
   static BPTT_INLINE Vec all(Real value) { return value - Vec{}; }
   static BPTT_INLINE Vec load(const Real* from) { return *reinterpret_cast<const Loose*>(from); }
   static BPTT_INLINE void store(Real* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }

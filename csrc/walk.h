@@ -64,7 +64,7 @@ BPTT_INLINE void each(int64_t t, int64_t row, int64_t m, int64_t unit, int64_t v
   for (int64_t i = 0; i < m; i++)
     for (int64_t v = 0; v < vectors; v++) {
       int64_t left = units - unit - v * L::count;
-      if (left > 0) visit(i, (i * vectors + v) * gates, Place{t, row + i, unit + v * L::count, int(left < L::count ? left : L::count)});
+      if (left > 0) visit(i, (i * vectors + v) * gates, Place{t, row + i, unit + v * L::count, L::lanes(left)});
     }
 }
 
@@ -80,6 +80,9 @@ template <class L, class Cell> struct Forward {
 
   static int64_t panels(const Stretch<Real>& s) { return (s.units + span * L::count - 1) / (span * L::count); }
   static int64_t panel_size(const Stretch<Real>& s) { return s.units * width * L::count; }
+  static void pack(const Stretch<Real>& s, int64_t p, Real* panel) { pack_forward<L, gates, span>(s.weight, s.units, p, panel); }
+  static int64_t visits(const Stretch<Real>& s) { return s.steps; }
+  static int64_t step(const Stretch<Real>&, int64_t visit) { return visit; }
 
   void rewind() { k1 = 0; }
   bool next() {
@@ -125,6 +128,9 @@ template <class L, class Cell> struct Backward {
   }
   static int64_t panels(const Stretch<Real>& s) { return (s.units + width * L::count - 1) / (width * L::count); }
   static int64_t panel_size(const Stretch<Real>& s) { return depth(s) * width * L::count; }
+  static void pack(const Stretch<Real>& s, int64_t p, Real* panel) { pack_backward<L, width>(s.weight, s.units, depth(s), p, panel); }
+  static int64_t visits(const Stretch<Real>& s) { return s.steps + 1; }
+  static int64_t step(const Stretch<Real>& s, int64_t visit) { return s.steps - 1 - visit; }
   bool final_step() const { return t + 1 == s.steps; }
 
   void rewind() { source = -1, k0 = k1 = offset = 0, last = false; }
@@ -173,13 +179,16 @@ template <class L, class Cell> struct Backward {
   }
 };
 
-template <class L> constexpr int64_t padded(int64_t n) { return (n + 63) / 64 * 64 + 0 * L::count; }
+constexpr int64_t padded(int64_t n) { return (n + 63) / 64 * 64; }
 
-template <class L, class Cell> int64_t scratch(const Stretch<typename L::Real>& s, bool backward) {
-  typedef Forward<L, Cell> F;
-  typedef Backward<L, Cell> B;
-  int64_t packed = backward ? B::panels(s) * B::panel_size(s) : F::panels(s) * F::panel_size(s);
-  return padded<L>(packed) + padded<L>(s.units);
+// Scratch holds the packed weights, then one row of zeros.
+template <class Work, class Real> int64_t scratch(const Stretch<Real>& s) {
+  return padded(Work::panels(s) * Work::panel_size(s)) + s.units;
+}
+
+template <class Real> Real* clear(Real* zeros, int64_t n) {
+  for (int64_t k = 0; k < n; k++) zeros[k] = 0;
+  return zeros;
 }
 
 // h_0 and c_0 to where the states of the stretch lie.
@@ -189,60 +198,41 @@ template <class Real> void place_first(const Stretch<Real>& s) {
   if (s.carry_cell) std::memcpy(s.cells, s.carry_cell, bytes);
 }
 
-template <class L, class Cell> void run_forward(const Stretch<typename L::Real>& s) {
-  typedef Forward<L, Cell> F;
-  int64_t panels = F::panels(s);
-  typename L::Real* packed = s.scratch;
-  typename L::Real* zeros = packed + padded<L>(panels * F::panel_size(s));
-  place_first(s);
-  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
-  Plan plan = plan_of(s, panels, panels * F::panel_size(s));
+template <class Work, class Real> void run_steps(const Stretch<Real>& s) {
+  int64_t panels = Work::panels(s), size = Work::panel_size(s);
+  Real* packed = s.scratch;
+  const Real* zeros = clear(packed + padded(panels * size), s.units);
+  Plan plan = plan_of(s, panels, panels * size);
   together(plan.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
-    for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
-      pack_forward<L, F::gates, F::span>(s.weight, s.units, p, packed + p * F::panel_size(s));
+    for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++) Work::pack(s, p, packed + p * size);
     barrier.wait();
     Part part = part_of(plan, s.rows, panels, id, threads);
-    F work{s, packed, zeros};
-    for (work.t = 0; work.t < s.steps; work.t++) {
+    Work work{s, packed, zeros};
+    for (int64_t visit = 0; visit < Work::visits(s); visit++) {
+      work.t = Work::step(s, visit);
       sweep(work, part);
       if (part.meet) barrier.wait();
     }
   });
 }
 
-template <class L, class Cell> void run_backward(const Stretch<typename L::Real>& s) {
-  typedef Backward<L, Cell> B;
-  int64_t panels = B::panels(s);
-  typename L::Real* packed = s.scratch;
-  typename L::Real* zeros = packed + padded<L>(panels * B::panel_size(s));
-  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
-  Plan plan = plan_of(s, panels, panels * B::panel_size(s));
-  together(plan.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
-    for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++)
-      pack_backward<L, B::width>(s.weight, s.units, B::depth(s), p, packed + p * B::panel_size(s));
-    barrier.wait();
-    Part part = part_of(plan, s.rows, panels, id, threads);
-    B work{s, packed, zeros};
-    for (work.t = s.steps - 1; work.t >= -1; work.t--) {
-      sweep(work, part);
-      if (part.meet) barrier.wait();
-    }
-  });
+template <class L, class Cell> void run_forward(const Stretch<typename L::Real>& s) {
+  place_first(s);
+  run_steps<Forward<L, Cell>>(s);
 }
 
 // Gates from complete pre-activations, without any product: a single step, or the gates of a stretch whose states are known.
 template <class L, class Cell, bool STATES> void run_gates(const Stretch<typename L::Real>& s) {
   typedef typename L::Vec Vec;
-  typename L::Real* zeros = s.scratch;
+  const typename L::Real* zeros = clear(s.scratch, s.units);
   if (STATES) place_first(s);
-  for (int64_t k = 0; k < s.units; k++) zeros[k] = 0;
   int64_t all = s.steps * s.rows;
   together(all * s.units < 16 * 1024 ? 1 : s.threads, [&](int64_t id, int64_t threads, Barrier&) {
     for (int64_t i = share(all, id, threads); i < share(all, id + 1, threads); i++) {
       int64_t t = i / s.rows, row = i % s.rows;
       const typename L::Real* h = before<L>(s, t, row, zeros);
       for (int64_t unit = 0; unit < s.units; unit += L::count) {
-        Place p{t, row, unit, int(s.units - unit < L::count ? s.units - unit : L::count)};
+        Place p{t, row, unit, L::lanes(s.units - unit)};
         Vec sums[Cell::gates];
         Cell::resume(s, p, sums);
         add_bias<L>(s, p, Cell::gates, sums);

@@ -69,6 +69,20 @@ def test_second_derivatives(given):
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
+def test_batched_gradients(given):
+    leaves, targets, mask = given
+    pulls = torch.randn(3, B, T, dtype=torch.float64)
+    found = torch.autograd.grad(linear_losses.cross_entropy(*leaves, targets, mask), leaves, pulls, is_grads_batched=True)
+    expected = torch.autograd.grad(plain(*leaves, targets), leaves, pulls, is_grads_batched=True)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_ignored_target(given):
+    leaves, targets, mask = given
+    targets[0, 0] = -100
+    torch.testing.assert_close(linear_losses.cross_entropy(*leaves, targets, mask), plain(*leaves, targets))
+
+
 def test_without_gradients_nothing_waits(given):
     leaves, targets, _ = given
     with torch.no_grad():

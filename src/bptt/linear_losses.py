@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bptt import losses
-from bptt.kernels import library
-from bptt.kernels.dispatch import observed
+from bptt.kernels.dispatch import compiled_for, observed
+from bptt.kernels.observers import differentiated_again
 
 # Scores that exist at a time: large enough for a product to be fast, small enough for a cache.
 SCORES = 2**21
@@ -33,14 +33,20 @@ def cross_entropy(features: Tensor, weight: Tensor, bias: Tensor | None, targets
     Returns [B, T].
     """
     flat, ids = features.flatten(0, 1), targets.flatten().long()
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < weight.shape[0]:
-        raise IndexError(f"Target {int(ids.max())} is out of bounds: there are {weight.shape[0]} scores per step")
-    if observed():
+    if observed() or _outside(ids, weight.shape[0]):  # where torch ignores a target of −100, and refuses the others
         return functional.cross_entropy(functional.linear(flat, weight, bias), ids, reduction="none").view(targets.shape)
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (features, weight, bias)):
         return _run(flat, weight, bias, ids, None)[0].view(targets.shape)
     counted = torch.ones_like(ids, dtype=features.dtype) if mask is None else mask.flatten().to(features.dtype)
     return _Chunked.apply(flat, weight, bias, ids, counted).view(targets.shape)
+
+
+def _outside(ids: Tensor, size: int) -> bool:
+    """Whether an id is none of the numbers below `size`."""
+    if not ids.numel():
+        return False
+    low, high = ids.aminmax()
+    return bool(low < 0) or bool(high >= size)
 
 
 FROM_LINEAR: dict[Any, Callable[..., Tensor]] = {losses.cross_entropy: cross_entropy}
@@ -51,8 +57,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, counted: Tensor) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
-        result, grads = _run(features, weight, bias, targets, counted if wanted else None)
+        result, grads = _run(features, weight, bias, targets, counted)
         ctx.save_for_backward(features, weight, bias, targets, counted, *grads)
         return result
 
@@ -60,7 +65,7 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, bias, targets, counted, *grads = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack() is not None:
+        if differentiated_again([grad]):
             return *_again(features, weight, bias, targets, grad, needs), None, None
         scale = grad[counted.argmax()] if grad.numel() else grad.sum()
         if torch.equal(grad, scale * counted):
@@ -93,8 +98,8 @@ def _run(
 
 def _softmax(scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     """Losses of some rows; with weights, the scores are replaced by the gradients of the losses so weighed."""
-    compiled, plain = library.load(), scores.device.type != "cpu" or scores.dtype not in (torch.float32, torch.float64)
-    if isinstance(compiled, library.Library) and not plain and not observed():
+    compiled = compiled_for(scores)
+    if compiled is not None:
         return compiled.softmax(scores, targets.contiguous(), weights)
     column, total = targets.unsqueeze(1), scores.logsumexp(1, keepdim=True)
     losses = (total - scores.gather(1, column)).squeeze(1)

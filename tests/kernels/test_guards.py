@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import bptt
-from bptt.errors import InputError
+from bptt.errors import InputError, ShapeError
 from bptt.kernels import choose, library, readable
 from bptt.types import Window
 
@@ -36,6 +36,8 @@ def test_a_state_of_another_batch_is_refused(build, rows):
     unroll = build()
     with pytest.raises(RuntimeError):
         unroll.segment(window(4), unroll.initial_state(rows))
+    with pytest.raises((RuntimeError, ShapeError)):
+        unroll.states(window(4), unroll.initial_state(rows))
 
 
 def test_tokens_of_32_bits():

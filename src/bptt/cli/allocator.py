@@ -6,8 +6,6 @@ the system in between, every page of them costs a page fault of one to three mic
 
 from __future__ import annotations
 
-import ctypes
-
 TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 KEPT = 2**29  # bytes at the top of the heap that stay with the process
 MAPPED = 2**25  # larger blocks come from the system and go back to it; glibc takes no more here
@@ -18,6 +16,8 @@ def keep_freed_memory() -> bool:
 
     Environment variables that say otherwise (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) are overruled.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from bptt.errors import InputError, did_you_mean
 from bptt.kernels import library
+from bptt.kernels.observers import captured, transformed
 from bptt.kernels.operators import fused, traced
 from bptt.kernels.readable import READABLE, layer
 
+TYPES = (torch.float32, torch.float64)
 # What a compiled layer stores for its backward pass, by `Layered.memory`.
 KEEPS = {
     "elman": "keeps 1 number per unit and step",
@@ -81,23 +84,16 @@ def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = t
     return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {kind} in {str(dtype).removeprefix('torch.')}")
 
 
-def captured() -> bool:
-    """Whether somebody must see every operation: a compiler, or a mode that takes torch's calls."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
-
-
 def observed() -> bool:
     """Whether plain torch operations are needed: they were asked for, or a capture or a transform is at work."""
     return _Asked.depth > 0 or captured() or transformed()
 
 
-def transformed() -> bool:
-    """Whether something of torch must see single operations: vmap, jvp, jacrev, forward-mode derivatives, jit.trace."""
-    if torch.compiler.is_compiling():
-        return False
-    if torch.jit.is_tracing():
-        return True
-    return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+def compiled_for(values: Tensor) -> library.Library | None:
+    """The compiled library, if it may be handed the numbers of `values`."""
+    found = library.load()
+    ours = values.device.type == "cpu" and values.dtype in TYPES and not observed()
+    return found if ours and isinstance(found, library.Library) else None
 
 
 def _plain(cell: str, reason: str) -> Kernel:
@@ -118,7 +114,7 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
             functools.partial(traced, loaded, cell),
         )
         for cell in READABLE
-        for dtype in (torch.float32, torch.float64)
+        for dtype in TYPES
     }
     return kernels, ""
 

@@ -6,6 +6,7 @@ autograd.Function with nothing in between, and an operator registered with torch
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from bptt import nest
-from bptt.errors import ContractError, InputError, did_you_mean
+from bptt.errors import ContractError, InputError, ShapeError, did_you_mean
 from bptt.kernels import library, readable
 from bptt.kernels.fused import GATES, Gradients, Kept, Layer, Needs, backward, forward
 from bptt.kernels.library import Library
+from bptt.kernels.observers import captured, differentiated_again
 
 State = Any
 MEMORY = ("auto", "gates", "lean")
@@ -24,75 +26,40 @@ MEMORY = ("auto", "gates", "lean")
 KEPT_AT_MOST = 2**29
 
 
-def fused(
-    compiled: Library,
-    cell: str,
-    x: Tensor,
-    state: State,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None = None,
-    bias_hh: Tensor | None = None,
-    *,
-    initial: State = None,
-    reset: Tensor | None = None,
-    edge: Tensor | None = None,
-    lengths: Tensor | None = None,
-    nonlinearity: str = "tanh",
-    memory: str = "auto",
-) -> tuple[Tensor, State]:
-    """One layer over a whole stretch: x [B, T, I] (or ids [B, T]) → outputs [B, T, H] and the last state, states [B, H].
+def fused(compiled: Library, cell: str, *given: Any, memory: str = "auto", **masks: Any) -> tuple[Tensor, State]:
+    """One layer over a whole stretch: outputs [B, T, H] and the last state. The arguments are those of `arranged`.
 
     memory  "gates": keep what the backward pass needs; "lean": keep the states alone and rebuild the gates; "auto": keep them
             while they are small
     """
     if memory not in MEMORY:
         raise InputError("No such memory mode", repr(memory), did_you_mean(memory, list(MEMORY)))
-    masks: dict[str, Any] = {"initial": initial, "reset": reset, "edge": edge, "lengths": lengths}
-    if cell == "elman":
-        masks["nonlinearity"] = nonlinearity
-    given = (x, state, weight_ih, weight_hh, bias_ih, bias_hh)
-    if torch.is_autocast_enabled("cpu"):
-        # The recurrence gains nothing from half precision on a CPU, so it keeps the precision of its weights.
-        with torch.autocast("cpu", enabled=False):
-            given = nest.map(lambda leaf: leaf.to(weight_hh.dtype) if leaf.is_floating_point() else leaf, given)
-            return fused(compiled, cell, *given, memory=memory, **masks)
-    if not fits(*given, initial=initial):
-        return readable.layer(cell, *given, **masks)  # where torch says what is wrong
     layer = arranged(cell, *given, **masks)
+    if layer is None:
+        return readable.layer(cell, *given, **masks)  # where torch says what is wrong
     keep = keeps(layer, memory)
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
-        ends = captured(layer, keep)
-    elif torch.is_grad_enabled() and any(t.requires_grad for t in layer[1:10] if t is not None):
-        ends = Recurrence.apply(compiled, keep, *layer)
-    else:
-        ends = outputs(layer, forward(compiled, layer, keep=False, chunk=chunk_of(layer)))
+    with whole_precision():
+        if captured():
+            ends = operated(layer, keep)
+        elif torch.is_grad_enabled() and any(t.requires_grad for t in layer[1:10] if t is not None):
+            ends = Recurrence.apply(compiled, keep, *layer)
+        else:
+            ends = outputs(layer, forward(compiled, layer, keep=False, chunk=chunk_of(layer)))
     y, h, c = ends
     return y.transpose(0, 1), h if c is None else (h, c)
 
 
-def fits(x: Tensor, state: State, weight_ih: Tensor, weight_hh: Tensor, *biases: Tensor | None, initial: State = None) -> bool:
-    """Whether everything has the shape, the type and the place that the compiled code takes for granted."""
-    gates, units = weight_hh.shape if weight_hh.dim() == 2 else (0, 1)
-    leaves = nest.leaves((state, initial))
-    shapes = (
-        gates % units == 0
-        and weight_ih.dim() == 2
-        and weight_ih.shape[0] == gates
-        and all(leaf.shape == (x.shape[0], units) for leaf in leaves)
-        and all(bias is None or bias.shape == (gates,) for bias in biases)
-        and (x.shape[2:] == weight_ih.shape[1:] if x.is_floating_point() else x.dim() == 2)
-    )
-    floats = [weight_ih, weight_hh, *leaves, *(bias for bias in biases if bias is not None)]
-    floats += [x] if x.is_floating_point() else []
-    return shapes and x.device.type == "cpu" and all(t.dtype == weight_hh.dtype and t.device.type == "cpu" for t in floats)
-
-
 @torch.no_grad()
-def traced(compiled: Library, cell: str, *given: Any, **masks: Any) -> tuple[Tensor, State]:
-    """Outputs [B, T, H] as `fused` computes them, without gradient, and the states before every step, leaves [B, T, H]."""
+def traced(compiled: Library, cell: str, *given: Any, memory: str = "lean", **masks: Any) -> tuple[Tensor, State]:
+    """Outputs [B, T, H] as `fused` computes them, without gradient, and the states before every step, leaves [B, T, H].
+
+    Nothing is kept for a backward pass, whatever `memory` says. Raises ShapeError for what does not fit together.
+    """
     layer = arranged(cell, *given, **masks)
-    kept = forward(compiled, layer, keep=False, chunk=chunk_of(layer))
+    if layer is None:
+        raise ShapeError("Input, state and weights do not fit together", shapes(given), "Give a state for as many rows")
+    with whole_precision():
+        kept = forward(compiled, layer, keep=False, chunk=chunk_of(layer))
     leaves = [leaf[:-1].transpose(0, 1) for leaf in (kept.states, kept.cells) if leaf is not None]
     return outputs(layer, kept)[0].transpose(0, 1), tuple(leaves) if layer.c is not None else leaves[0]
 
@@ -111,20 +78,57 @@ def arranged(
     edge: Tensor | None = None,
     lengths: Tensor | None = None,
     nonlinearity: str = "tanh",
-) -> Layer:
-    """The arguments of a kernel as `Layer` has them: step after step in memory, of one type."""
-    kind, dtype = nonlinearity if cell == "elman" else cell, weight_hh.dtype
-    h, c = state if kind == "lstm" else (state, None)
-    first, first_cell = initial if kind == "lstm" and initial is not None else (initial, None)
+) -> Layer | None:
+    """The arguments of a kernel as `Layer` has them, step after step in memory; None if they are not what it takes for granted.
+
+    x [B, T, I], or ids [B, T] that stand for one-hot vectors; states [B, H]. Under autocast everything takes the precision of
+    the weights: the recurrence gains nothing from half of it on a CPU.
+    """
+    dtype = weight_hh.dtype
+    if torch.is_autocast_enabled("cpu"):
+        every = (x, state, weight_ih, bias_ih, bias_hh, initial)
+        whole = nest.map(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, every)
+        x, state, weight_ih, bias_ih, bias_hh, initial = whole
+    if not fits(x, state, weight_ih, weight_hh, bias_ih, bias_hh, initial=initial):
+        return None
+    h, c = state if cell == "lstm" else (state, None)
+    first, first_cell = initial if cell == "lstm" and initial is not None else (initial, None)
     return Layer(
-        kind, turned(x), packed(h), packed(c), weight_ih, weight_hh, packed(bias_ih), packed(bias_hh),
-        packed(first), packed(first_cell),
+        nonlinearity if cell == "elman" else cell, turned(x), packed(h), packed(c), weight_ih, weight_hh,
+        packed(bias_ih), packed(bias_hh), packed(first), packed(first_cell),
         None if reset is None else turned(reset), None if edge is None else turned(edge.to(dtype)),
         None if lengths is None else lengths.to(torch.int64).contiguous(),
     )  # fmt: skip
 
 
-def captured(layer: Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def whole_precision() -> contextlib.AbstractContextManager[Any]:
+    """Within this context autocast does not reach our products. Free where there is none."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
+
+
+def fits(x: Tensor, state: State, weight_ih: Tensor, weight_hh: Tensor, *biases: Tensor | None, initial: State = None) -> bool:
+    """Whether everything has the shape, the type and the place that the compiled code takes for granted."""
+    gates, units = weight_hh.shape if weight_hh.dim() == 2 else (0, 1)
+    leaves = nest.leaves((state, initial))
+    shaped = (
+        gates % units == 0
+        and weight_ih.dim() == 2
+        and weight_ih.shape[0] == gates
+        and all(leaf.shape == (x.shape[0], units) for leaf in leaves)
+        and all(bias is None or bias.shape == (gates,) for bias in biases)
+        and (x.shape[2:] == weight_ih.shape[1:] if x.is_floating_point() else x.dim() == 2)
+    )
+    floats = [weight_ih, weight_hh, *leaves, *(bias for bias in biases if bias is not None)]
+    floats += [x] if x.is_floating_point() else []
+    return shaped and x.device.type == "cpu" and all(t.dtype == weight_hh.dtype and t.device.type == "cpu" for t in floats)
+
+
+def shapes(given: Any) -> str:
+    """What was handed over, for a person."""
+    return ", ".join(f"{str(leaf.dtype).removeprefix('torch.')}{list(leaf.shape)}" for leaf in nest.leaves(given))
+
+
+def operated(layer: Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """`outputs` by way of the registered operator."""
     states, last, *_ = torch.ops.bptt.recurrence(*layer, keep)
     y, h, _ = outputs(layer, Kept(states, None, None, None))
@@ -180,21 +184,14 @@ class Recurrence(torch.autograd.Function):
         saved = ctx.saved_tensors
         layer, kept = Layer(ctx.cell, *saved[: len(Layer._fields) - 1]), Kept(*saved[len(Layer._fields) - 1 :])
         needs = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled() or batched(grads):
+        if differentiated_again(grads):
             return None, None, None, *again(layer, grads, needs)
         if ctx.spent:  # a graph that is used twice has lost its gates to the first use
             kept = kept._replace(gates=None, inner=None)
         ctx.spent = True
-        with torch.autocast("cpu", enabled=False):
+        with whole_precision():
             found = backward(ctx.compiled, layer, kept, *grads, chunk=chunk_of(layer), needs=Needs.of(needs))
         return None, None, None, *spread(found, needs)
-
-
-def batched(grads: Sequence[Tensor | None]) -> bool:
-    """Whether gradients come as a batch, by torch.func or by `is_grads_batched`."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return True
-    return any(torch._C._functorch.is_legacy_batchedtensor(grad) for grad in grads if grad is not None)
 
 
 def spread(found: Gradients, needs: Sequence[bool]) -> list[Tensor | None]:
@@ -253,9 +250,8 @@ def recurrence(
 
     What a cell does not have is empty. Only the first two may be differentiated.
     """
-    h, c, bias_ih, bias_hh, initial, initial_cell = map(packed, (h, c, bias_ih, bias_hh, initial, initial_cell))
-    x, reset, edge, lengths = map(packed, (x, reset, edge, lengths))
-    layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
+    given = x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths
+    layer = Layer(cell, *map(packed, given))
     states, cells, gates, inner = forward(library.loaded(), layer, keep=keep, chunk=chunk_of(layer))
 
     def present(tensor: Tensor | None) -> Tensor:
@@ -302,9 +298,8 @@ def recurrence_backward(
     grad_cell: Tensor | None,
 ) -> list[Tensor]:
     """The gradients of `recurrence` in the order of `Gradients`, each empty where there is none."""
-    h, c, bias_ih, bias_hh, initial, initial_cell = map(packed, (h, c, bias_ih, bias_hh, initial, initial_cell))
-    x, reset, edge, lengths = map(packed, (x, reset, edge, lengths))
-    layer = Layer(cell, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths)
+    given = x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, initial, initial_cell, reset, edge, lengths
+    layer = Layer(cell, *map(packed, given))
     # A captured graph may run twice on what it kept, so the gates are not ours to overwrite.
     kept = Kept(states, *(tensor.clone() if tensor.numel() else None for tensor in (cells, gates, inner)))
     grad_y = None if grad_states is None else grad_states[1:].contiguous()

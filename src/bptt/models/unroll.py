@@ -192,7 +192,7 @@ class Unroll(nn.Module):
             return None
         if hooked(readout, readout.linear, readout.dropout) or torch.is_autocast_enabled("cpu") or self.autocast is not None:
             return None
-        return None if observed() or not window.mask.numel() or window.targets.min() < 0 else direct
+        return None if observed() or not window.mask.numel() else direct
 
     def _part(self, name: str, value: Tensor, window: Window) -> Tensor:
         module = getattr(self, name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bptt import nest
 from bptt.errors import ContractError
+from bptt.kernels import choose
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
 from bptt.nn.lookup import Lookup
@@ -180,7 +181,8 @@ class TorchCell(Layer):
         cell = self.cell
         extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
         weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
-        return recur(self.kind, x, state, *weights, masks=masks, **extra)
+        kernel = choose(self.kind, cell.weight_hh.device.type, cell.weight_hh.dtype)
+        return recur(kernel.function, x, state, *weights, masks=masks, **extra)
 
 
 class Cell(Layer):

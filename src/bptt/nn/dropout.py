@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bptt.errors import InputError
-from bptt.kernels import library
-from bptt.kernels.dispatch import observed
+from bptt.kernels.dispatch import compiled_for
+from bptt.kernels.library import Library
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -72,8 +72,8 @@ def dropout(x: Tensor, p: float, noise: Tensor | None = None, layer: int = 0) ->
     if p == 0:
         return x
     noise = draw(x.shape[:2], x.device) if noise is None else noise
-    compiled = library.load()
-    if isinstance(compiled, library.Library) and x.device.type == "cpu" and x.dtype in library.DROPOUT_ROWS and not observed():
+    compiled = compiled_for(x)
+    if compiled is not None:
         return _Dropped.apply(compiled, x, noise, p, layer)
     mask = kept(noise, math.prod(x.shape[2:]), p, layer).view(x.shape)
     return x * (mask.to(x.dtype) / (1 - p) if p < 1 else mask.to(x.dtype))
@@ -83,8 +83,8 @@ class _Dropped(torch.autograd.Function):
     """`dropout` without a mask in memory: the backward pass draws it again."""
 
     @staticmethod
-    def forward(ctx: Any, compiled: library.Library, x: Tensor, noise: Tensor, p: float, layer: int) -> Tensor:
-        ctx.compiled, ctx.p, ctx.layer = compiled, p, layer
+    def forward(ctx: Any, compiled: Library, x: Tensor, noise: Tensor, p: float, layer: int) -> Tensor:
+        ctx.p, ctx.layer = p, layer
         ctx.save_for_backward(noise)
         # As the values lie in memory, step after step or row after row.
         turned = not x.is_contiguous() and x.transpose(0, 1).is_contiguous()

@@ -5,6 +5,7 @@ Knows torch's conventions ([layers·directions, B, H] states, `batch_first`, pac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,13 +14,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from bptt import nest
 from bptt.kernels import choose
-from bptt.kernels.dispatch import captured
 from bptt.kernels.fused import FEW
+from bptt.kernels.observers import captured
 from bptt.nn import directions
 from bptt.nn.dropout import dropout
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
 from bptt.types import State
+
+Run = Callable[[Any, int], tuple[Tensor, Any]]
 
 
 class Layered(nn.RNNBase):
@@ -132,34 +135,33 @@ class Layered(nn.RNNBase):
 
     def layers(self, x: Tensor | Lookup, hx: State, masks: Masks) -> tuple[Tensor, State]:
         """x [B, T, I] through all layers: outputs [B, T, directions·H] and states [layers·directions, B, H]."""
-        states = self._states(x.shape[0], hx)
-        y, ends = self._layer(masks.silence(x), 0, states, masks)
-        for layer in range(1, self.num_layers):
-            if self.training:
-                y = dropout(y, self.dropout, masks.noise, layer - 1)
-            y, last = self._layer(y, layer, states, masks)
-            ends.extend(last)
-        return y, _gather(ends)
+        starts = self._states(x.shape[0], hx)
+        y, ends = self._climb(x, masks, lambda y, layer: self._layer(y, layer, starts, masks))
+        return y, _gather([end for each in ends for end in each])
 
     def states(self, x: Tensor | Lookup, hx: State, masks: Masks) -> list[State] | None:
         """Of every layer, the states before every step, leaves [B, T, H]; None where no kernel hands them out at once."""
         weight = self.weight_hh_l0
-        kernel = choose(self.cell, weight.device.type, weight.dtype)
-        if kernel.trace is None or self.bidirectional or captured():
+        trace = choose(self.cell, weight.device.type, weight.dtype).trace
+        if trace is None or self.bidirectional or captured():
             return None
-        found, y = [], masks.silence(x)
-        given = {"reset": masks.reset, "edge": masks.edge, "lengths": masks.lengths}
-        given |= {name: value for name, value in self._extra().items() if name != "memory"}
-        for layer, start in enumerate(self._states(x.shape[0], hx)):
-            if layer and self.training:
+        starts, extra = self._states(x.shape[0], hx), self._extra()
+
+        def run(y: Tensor | Lookup, layer: int) -> tuple[Tensor, State]:
+            return recur(trace, y, starts[layer], *self._weights(f"l{layer}"), masks=masks, **extra)
+
+        return self._climb(x, masks, run)[1]
+
+    def _climb(self, x: Tensor | Lookup, masks: Masks, run: Run) -> tuple[Tensor, list[Any]]:
+        """x through `run(y, layer) -> (y, found)` of every layer, dropout in between: the last y, and all that was found."""
+        y, found = run(masks.silence(x), 0)
+        every = [found]
+        for layer in range(1, self.num_layers):
+            if self.training:
                 y = dropout(y, self.dropout, masks.noise, layer - 1)
-            weights = self._weights(f"l{layer}")
-            if isinstance(y, Lookup):
-                y, table = y.projected(weights[0])
-                weights = [table, *weights[1:]]
-            y, before = kernel.trace(y, start, *weights, **given)
-            found.append(before)
-        return found
+            y, found = run(y, layer)
+            every.append(found)
+        return y, every
 
     def _weights(self, suffix: str) -> list[Tensor]:
         """The parameters of one direction of one layer, in the order of a kernel's arguments."""
@@ -180,7 +182,9 @@ class Layered(nn.RNNBase):
 
     def _direction(self, x: Tensor | Lookup, suffix: str, state: State, masks: Masks) -> tuple[Tensor, State]:
         """One direction of one layer."""
-        return recur(self.cell, x, state, *self._weights(suffix), masks=masks, **self._extra())
+        weights = self._weights(suffix)
+        kernel = choose(self.cell, weights[1].device.type, weights[1].dtype)
+        return recur(kernel.function, x, state, *weights, masks=masks, **self._extra())
 
     def _extra(self) -> dict[str, Any]:
         """Further arguments of the kernel."""
@@ -212,23 +216,19 @@ class Layered(nn.RNNBase):
 
 
 def recur(
-    cell: str,
+    run: Callable[..., Any],
     x: Tensor | Lookup,
     state: State,
     weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None = None,
-    bias_hh: Tensor | None = None,
-    *,
+    *weights: Tensor | None,
     masks: Masks,
     **extra: Any,
 ) -> tuple[Tensor, State]:
-    """One direction of one layer on the kernel that dispatch chooses."""
+    """One direction of one layer by a function of a `Kernel`."""
     if isinstance(x, Lookup):
         x, weight_ih = x.projected(weight_ih)
-    kernel = choose(cell, weight_hh.device.type, weight_hh.dtype)
     reset, edge, lengths, _ = masks
-    return kernel.function(x, state, weight_ih, weight_hh, bias_ih, bias_hh, reset=reset, edge=edge, lengths=lengths, **extra)
+    return run(x, state, weight_ih, *weights, reset=reset, edge=edge, lengths=lengths, **extra)
 
 
 def _gather(states: list[State]) -> State:
