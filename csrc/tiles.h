@@ -4,6 +4,8 @@
 // A panel holds the columns of `WIDTH` vectors, inner index after inner index, so that a tile reads it from front to back. Every
 // element is summed in the order of the inner index by one accumulator: neither the number of rows nor of threads changes a bit.
 #pragma once
+#include <utility>
+
 #include "stretch.h"
 #include "vec.h"
 
@@ -64,23 +66,38 @@ constexpr int MOST_PANELS = 6;
 // The most rows of a tile of W vectors.
 template <int W> constexpr int tallest() { return ACCUMULATORS / W; }
 
-// How many panels a tile of `rows` takes at once, so that enough sums are under way to hide the latency of a multiply-add.
+// The most panels that a tile of `rows` takes at once, so that enough sums are under way to hide the latency of a multiply-add.
 template <int W> constexpr int panels_at_once(int64_t rows) {
   int fit = int(ACCUMULATORS / (W * rows));
   return fit < 1 ? 1 : fit > MOST_PANELS ? MOST_PANELS : fit;
 }
 
-// `multiply` for a number of rows known only now, over one panel or panels_at_once(rows) of them.
-template <class L, int W, int M = tallest<W>()> struct Product {
-  static void run(int64_t rows, bool wide, const typename L::Real* const* a, const typename L::Real* panel, int64_t stride, int64_t n,
-                  typename L::Vec* sums) {
-    if (rows < M) return Product<L, W, M - 1>::run(rows, wide, a, panel, stride, n, sums);
-    if (wide) multiply<L, M, panels_at_once<W>(M), W>(a, panel, stride, n, sums);
-    else multiply<L, M, 1, W>(a, panel, stride, n, sums);
+// `multiply` for numbers of rows and panels known only now.
+template <class L, int W> class Product {
+  typedef typename L::Real Real;
+  typedef typename L::Vec Vec;
+  typedef void (*Multiply)(const Real* const*, const Real*, int64_t, int64_t, Vec*);
+
+  template <int M, int P> static constexpr Multiply shaped() {
+    if constexpr (M * P * W <= ACCUMULATORS) return &multiply<L, M, P, W>;
+    else return nullptr;
   }
-};
-template <class L, int W> struct Product<L, W, 0> {
-  static void run(int64_t, bool, const typename L::Real* const*, const typename L::Real*, int64_t, int64_t, typename L::Vec*) {}
+  struct Row {
+    Multiply by_panels[MOST_PANELS];
+  };
+  template <int M, int... P> static constexpr Row row(std::integer_sequence<int, P...>) { return {{shaped<M, P + 1>()...}}; }
+  struct Table {
+    Row by_rows[tallest<W>()];
+  };
+  template <int... M> static constexpr Table table(std::integer_sequence<int, M...>) {
+    return {{row<M + 1>(std::make_integer_sequence<int, MOST_PANELS>())...}};
+  }
+  static constexpr Table shapes = table(std::make_integer_sequence<int, tallest<W>()>());
+
+ public:
+  static BPTT_INLINE void run(int64_t rows, int64_t panels, const Real* const* a, const Real* panel, int64_t stride, int64_t n, Vec* sums) {
+    shapes.by_rows[rows - 1].by_panels[panels - 1](a, panel, stride, n, sums);
+  }
 };
 
 // W_hh [gates·H, H] for the forward product: panel p, inner index k, unit vector s, gate g.

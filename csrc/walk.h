@@ -20,14 +20,16 @@ struct Plan {
 };
 
 // Threads that divide the units meet once per step, which takes some tenths of a microsecond, and each reads its own weights
-// only. Threads that divide the rows never meet, but each reads all weights at every step: measured, this is no faster even
-// where the weights fit a core's own cache, so it is for layers whose panels do not divide well.
-template <class Real> Plan plan_of(const Stretch<Real>& s, int64_t panels, int64_t weights) {
+// only. Threads that divide the rows never meet, but each reads all weights at every step. That pays where panels do not divide
+// well, and backwards, where the gate gradients of a row would come from the other cores, while the weights fit a core's cache.
+template <class Work, class Real> Plan plan_of(const Stretch<Real>& s, int64_t panels, int64_t weights) {
   constexpr int64_t STEP = 12 * 1024, STRETCH = 512 * 1024;  // multiply-adds below which more threads do not pay
+  constexpr int64_t CACHED = 1024 * 1024;
   if (s.split >= 0) return {s.threads, s.split == 0};
   int64_t step = s.rows * weights, most = (panels + s.threads - 1) / s.threads;
-  bool uneven = most * s.threads * 16 > panels * 17;
-  if (uneven && s.rows >= 8 * s.threads) return {step * s.steps < STRETCH ? 1 : s.threads, true};
+  bool uneven = s.rows >= 8 * s.threads && most * s.threads * 16 > panels * 17;
+  bool shared = Work::gathers && s.rows >= 10 * s.threads && weights <= CACHED;
+  if (uneven || shared) return {step * s.steps < STRETCH ? 1 : s.threads, true};
   return {step < STEP || panels < s.threads ? 1 : s.threads, false};
 }
 
@@ -36,11 +38,11 @@ inline Part part_of(const Plan& plan, int64_t rows, int64_t panels, int64_t id, 
   return {0, rows, share(panels, id, threads), share(panels, id + 1, threads), threads > 1};
 }
 
-// Rows [r0, r1) in blocks of at most `most`, as equal as they can be: visit(first row, number of rows).
-template <class Visit> BPTT_INLINE void blocks(int64_t r0, int64_t r1, int64_t most, const Visit& visit) {
-  int64_t count = (r1 - r0 + most - 1) / most;
+// [first, end) in blocks of at most `most`, as equal as they can be: visit(first, number).
+template <class Visit> BPTT_INLINE void blocks(int64_t first, int64_t end, int64_t most, const Visit& visit) {
+  int64_t count = (end - first + most - 1) / most;
   for (int64_t i = 0; i < count; i++) {
-    int64_t from = r0 + (r1 - r0) * i / count, to = r0 + (r1 - r0) * (i + 1) / count;
+    int64_t from = first + (end - first) * i / count, to = first + (end - first) * (i + 1) / count;
     visit(from, to - from);
   }
 }
@@ -50,12 +52,10 @@ template <class Work> void sweep(Work& work, Part part) {
   constexpr int most = tallest<Work::width>();
   int64_t rows = part.r1 - part.r0;
   int64_t at_once = rows > 0 ? panels_at_once<Work::width>(rows < most ? rows : most) : 1;
-  for (int64_t p = part.p0; p < part.p1;) {
-    int64_t taken = p + at_once <= part.p1 ? at_once : 1;
+  blocks(part.p0, part.p1, at_once, [&](int64_t p, int64_t taken) {
     for (work.rewind(); work.next();)
       blocks(part.r0, part.r1, most, [&](int64_t row, int64_t m) { work.tile(row, m, p, taken); });
-    p += taken;
-  }
+  });
 }
 
 // Every vector of units of a tile in the order of its sums: visit(row within the tile, first sum, place).
@@ -72,6 +72,7 @@ template <class L, class Cell> struct Forward {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
   static constexpr int gates = Cell::gates, span = gates == 1 ? 2 : 1, width = gates * span;
+  static constexpr bool gathers = false;  // whether a row's inner dimension is longer than what a step makes of it
 
   const Stretch<Real>& s;
   const Real* packed;
@@ -100,7 +101,7 @@ template <class L, class Cell> struct Forward {
       if (k0 == 0) begin<L, Cell>(s, p, sums + v);
       else Cell::resume(s, p, sums + v);
     });
-    Product<L, width>::run(m, taken > 1, from, packed + panel * panel_size(s) + k0 * width * L::count, panel_size(s), k1 - k0, sums);
+    Product<L, width>::run(m, taken, from, packed + panel * panel_size(s) + k0 * width * L::count, panel_size(s), k1 - k0, sums);
     each<L>(t, row, m, unit, vectors, s.units, gates, [&](int64_t i, int64_t v, Place p) {
       if (k1 == s.units) Cell::template finish<true>(s, p, h[i], sums + v);
       else Cell::park(s, p, sums + v);
@@ -112,6 +113,7 @@ template <class L, class Cell> struct Backward {
   typedef typename L::Real Real;
   typedef typename L::Vec Vec;
   static constexpr int width = 2;
+  static constexpr bool gathers = true;
 
   const Stretch<Real>& s;
   const Real* packed;
@@ -155,7 +157,7 @@ template <class L, class Cell> struct Backward {
     if (!final_step()) {
       const Real* from[ACCUMULATORS];
       for (int64_t i = 0; i < m; i++) from[i] = Cell::source(s, t + 1, row + i, source) + k0;
-      Product<L, width>::run(m, taken > 1, from, packed + panel * panel_size(s) + (offset + k0) * width * L::count, panel_size(s),
+      Product<L, width>::run(m, taken, from, packed + panel * panel_size(s) + (offset + k0) * width * L::count, panel_size(s),
                              k1 - k0, sums);
     }
     each<L>(t, row, m, unit, vectors, s.units, 1, [&](int64_t, int64_t v, Place p) { settle(p, sums[v]); });
@@ -202,7 +204,7 @@ template <class Work, class Real> void run_steps(const Stretch<Real>& s) {
   int64_t panels = Work::panels(s), size = Work::panel_size(s);
   Real* packed = s.scratch;
   const Real* zeros = clear(packed + padded(panels * size), s.units);
-  Plan plan = plan_of(s, panels, panels * size);
+  Plan plan = plan_of<Work>(s, panels, panels * size);
   together(plan.threads, [&](int64_t id, int64_t threads, Barrier& barrier) {
     for (int64_t p = share(panels, id, threads); p < share(panels, id + 1, threads); p++) Work::pack(s, p, packed + p * size);
     barrier.wait();

@@ -38,7 +38,7 @@ class Kernel(NamedTuple):
               x [B, T, I], or integer ids [B, T] that stand for one-hot vectors
     reason    why this one, in words for a person
     trace     like `function`, without gradient: (y, the states before every step), or None
-    step      the same for one step of few rows without gradient, or None: (kind, x [B, I], h, c, weights and biases) -> (h, c)
+    step      the same for one step of few rows without gradient, or None: `Library.step`
     """
 
     name: str

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 from enum import IntEnum
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def dropout_rows(real: type) -> type[ctypes.Structure]:
 DROPOUT_ROWS = {torch.float32: dropout_rows(ctypes.c_float), torch.float64: dropout_rows(ctypes.c_double)}
 
 
+class Spaces(threading.local):
+    """Scratch memory of every thread, for calls so short that asking for it would be felt."""
+
+    held: Tensor | None = None
+
+    def of(self, size: int) -> int:
+        """Where so many bytes lie, free until the same thread asks again."""
+        if self.held is None or self.held.numel() < size:
+            self.held = torch.empty(size, dtype=torch.uint8, device="cpu")
+        return self.held.data_ptr()
+
+
 class Library:
     """The loaded library.
 
@@ -108,6 +121,7 @@ class Library:
         self.forked = False
         self.split = -1
         self.calls = 0
+        self._spaces = Spaces()
 
     @property
     def isa(self) -> str:
@@ -122,14 +136,13 @@ class Library:
         weight = tensors["weight"]
         assert weight is not None
         self.calls += 1
-        units, inputs, twofold = weight.shape[1], 0, dtype == torch.float64
+        units, twofold = weight.shape[1], dtype == torch.float64
+        stretch = Stretch(CELLS[cell], steps, rows, units, self.count(), self.split)
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                setattr(stretch, name, tensor.data_ptr())
         if work is Work.SINGLE:
-            inputs = tensors["weight_ih"].shape[1]  # type: ignore[union-attr]
-        get = tensors.get
-        stretch = Stretch(
-            CELLS[cell], steps, rows, units, self.count(), self.split, *(place(get(name)) for name in POINTERS),
-            inputs, *(place(get(name)) for name in LATER),
-        )  # fmt: skip
+            stretch.inputs = tensors["weight_ih"].shape[1]  # type: ignore[union-attr]
         size = units
         if work <= Work.BACKWARD:
             size = self._run(ctypes.byref(stretch), work + Work.FORWARD_SCRATCH, twofold)
@@ -137,35 +150,29 @@ class Library:
         stretch.scratch = scratch.data_ptr()
         self._run(ctypes.byref(stretch), work, twofold)
 
-    def step(
-        self,
-        cell: str,
-        x: Tensor,
-        h: Tensor,
-        c: Tensor | None,
-        weight_ih: Tensor,
-        weight_hh: Tensor,
-        bias_ih: Tensor | None = None,
-        bias_hh: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """The states after one step of few rows, without gradient: x [B, I], h and c [B, H], all contiguous and of one type.
+    def step(self, cell: str, rows: int, x: Tensor, h: Tensor, c: Tensor | None, *weights: Tensor) -> Tensor:
+        """One step of few rows without gradient: x of B·I numbers, h and c of B·H, weights and biases; all contiguous, of one
+        type.
 
+        Returns [2, B, H], h twice, so that an output and a state need not share memory; of an LSTM [4, B, H]: c last.
         `run` with Work.SINGLE by a shorter way, for generation: the time goes into the calls from here.
         """
         self.calls += 1
-        rows, units = h.shape
-        # Two states, two cells, four gates, one product kept apart, one row of zeros.
-        space = h.new_empty((10, rows, units))
-        base, block = space.data_ptr(), rows * units * space.element_size()
+        (_, inputs), (_, units), twofold = weights[0].shape, weights[1].shape, h.dtype == torch.float64
+        block = rows * units * (8 if twofold else 4)
+        # Four gates, one product kept apart, zeros; not beside the result, which must not hold what it was made from.
+        ends, space = h.new_empty((2 if c is None else 4, rows, units)), self._spaces.of(6 * block)
+        result = ends.data_ptr()
+        biases = [bias.data_ptr() for bias in weights[2:]] or (None, None)
         stretch = Stretch(
-            CELLS[cell], 1, rows, units, self.count(), 0, weight_hh.data_ptr(), place(bias_hh), base + 4 * block,
-            base + 8 * block, base, base + 2 * block, None, None, None, None, None, None,
-            h.data_ptr(), place(c), None, None, base + 9 * block,
-            x.shape[1], weight_ih.data_ptr(), x.data_ptr(), place(bias_ih),
+            CELLS[cell], 1, rows, units, self.count(), 0, weights[1].data_ptr(), biases[1], space,
+            space + 4 * block, result, result + 2 * block, None, None, None, None, None, None,
+            h.data_ptr(), place(c), None, None, space + 5 * block,
+            inputs, weights[0].data_ptr(), x.data_ptr(), biases[0],
         )  # fmt: skip
-        self._run(ctypes.byref(stretch), Work.SINGLE, h.dtype == torch.float64)
-        # Copied: a state that is carried on must not hold what it was made from.
-        return space[1].clone(), None if c is None else space[3].clone()
+        self._run(ctypes.byref(stretch), Work.SINGLE, twofold)
+        ctypes.memmove(result, result + block, block)
+        return ends
 
     def softmax(self, scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Cross-entropy [N] of scores [N, V] and targets [N] below V; with weights [N], the scores become the gradients of

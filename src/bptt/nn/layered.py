@@ -106,13 +106,15 @@ class Layered(nn.RNNBase):
             return None
         if any(t is None or t.dtype != input.dtype or not (t.is_contiguous() and t.is_cpu) for t in (*weights, *leaves, input)):
             return None
-        x, ends, each = input.view(-1, self.input_size), [], 4 if self.bias else 2
+        y, ends, each = input, [], 4 if self.bias else 2
         for layer in range(self.num_layers):
-            state = [leaf[layer] for leaf in leaves]
-            end = kernel.step(self._kind(), x, state[0], state[-1] if len(state) == 2 else None, *weights[:each])
-            x, weights = end[0], weights[each:]
-            ends.append(end if self.leaves == 2 else x)
-        return x.clone().unsqueeze(int(self.batch_first)), _gather(ends)
+            h, *c = leaves if self.num_layers == 1 else [leaf[layer] for leaf in leaves]
+            y = kernel.step(self._kind(), rows, y, h, c[0] if c else None, *weights[:each])
+            weights = weights[each:]
+            ends.append(y.split(1))
+        last = ends[0] if self.num_layers == 1 else [torch.cat(leaf) for leaf in zip(*ends, strict=True)]
+        output = ends[-1][0].transpose(0, 1) if self.batch_first else ends[-1][0]
+        return output, last[1] if self.leaves == 1 else (last[1], last[3])
 
     def _kind(self) -> str:
         """What the compiled kernels call this cell."""
