@@ -10,7 +10,7 @@ import pytest
 import torch
 from layers import GATES, Plan, distance, tensors
 
-from bptt.kernels import choose, library, readable
+from bptt.kernels import choose, library, operators, readable
 
 needed = pytest.mark.skipif(isinstance(library.load(), str), reason=f"no compiled kernels: {library.load()}")
 pytestmark = needed
@@ -52,6 +52,15 @@ def test_equals_the_readable_layer_at_every_edge(isa):
             for rows in (1, 2, 5, 6, 7, 13, 129):
                 Plan(cell, steps=3, rows=rows, units=units).compare()
         Plan(cell, steps=257, rows=2, units=9).compare()
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_equals_the_readable_layer_chunk_by_chunk(chunk, monkeypatch):
+    """Long layers go through their steps, and rebuild their gates, a chunk at a time: here chunks are short instead."""
+    monkeypatch.setattr(operators, "chunk_of", lambda layer: chunk)
+    for seed in range(200, 240):
+        Plan.drawn(seed).compare()
 
 
 @pytest.mark.parametrize("cell", GATES)

@@ -68,12 +68,12 @@ def forward(library: Library, layer: Layer, *, keep: bool, chunk: int) -> Kept:
         states[0] = layer.h
         if cells is not None and layer.c is not None:
             cells[0] = layer.c
-    # An Elman layer projects its inputs to where its states will lie.
-    size = steps if keep or layer.elman else min(chunk, steps)
+    size = steps if keep and not layer.elman else min(chunk, steps)
     gates, inner = (states[1:], None) if layer.elman else _buffers(layer, size)
     for a in range(0, steps if rows else 0, max(1, size)):
         b = min(steps, a + size)
-        part = (gates, inner) if b - a == size else (gates[: b - a], None if inner is None else inner[: b - a])
+        # An Elman layer projects its inputs to where its states will lie, chunk by chunk as well: there they stay in the cache.
+        part = (gates[a:b], None) if layer.elman else (gates[: b - a], None if inner is None else inner[: b - a])
         _advance(library, layer, a, b, states, cells, *part)
     return Kept(states, cells, None, None) if layer.elman or not keep else Kept(states, cells, gates, inner)
 
@@ -187,14 +187,13 @@ def backward(
     initial = None if layer.initial is None else torch.zeros_like(layer.h)
     initial_cell = None if layer.initial_cell is None else torch.zeros_like(layer.h)
     sums = Sums(layer, needs)
-    whole = layer.elman or kept.gates is not None
-    size = max(1, steps if whole else min(chunk, steps))
+    size = max(1, min(chunk, steps) if kept.gates is None else steps)
     gates, inner = (kept.gates, kept.inner) if kept.gates is not None else _buffers(layer, size)
     for b in range(steps if rows else 0, 0, -size):
         a = max(0, b - size)
         part = gates[: b - a], None if inner is None else inner[: b - a]
         h_before = anew(layer, kept.states[a:b], a, b)
-        if not whole:
+        if kept.gates is None and not layer.elman:
             _rebuild(library, layer, kept, a, b, *part, h_before)
         work(
             library, layer, Work.BACKWARD, a, b, states=kept.states, cells=kept.cells, gates=part[0], inner=part[1],
