@@ -26,15 +26,15 @@ def plain(value: Any, table: Table = STRATEGIES) -> Any:
     return format_strategy(value, table) if isinstance(value, Strategy) else value
 
 
+NUMBERS = tuple[int, ...]
 EXPECTED: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a text",
     tuple: "a list of texts",
+    NUMBERS: "a list of whole numbers",
 }
-NUMBERS = tuple[int, ...]
-EXPECTED[NUMBERS] = "a list of whole numbers"
 NONE, TRUE, FALSE = ("none", "null", "~"), ("true", "yes", "on"), ("false", "no", "off")
 
 
@@ -58,9 +58,8 @@ def example(setting: Setting, table: Table = STRATEGIES) -> str:
     """A value that the setting takes: its default, else something of its type."""
     value = plain(setting.default, table)
     if value in (None, []):
-        return {"clip": "1.0", "sample_prefix": '["The "]', "clean": "time-machine", "dilations": "1,2,4"}.get(
-            setting.key, "32"
-        )
+        known = {"clip": "1.0", "sample_prefix": '["The "]', "clean": "time-machine", "dilations": "1,2,4"}
+        return known.get(setting.key, "32")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

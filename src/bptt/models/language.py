@@ -53,7 +53,7 @@ class LanguageModel(nn.Module):
         if s.init == "scratch":
             from_scratch_(self)
         if s.tie_weights:
-            self.readout.linear.weight = self.encode.table.weight  # type: ignore[union-attr, assignment]
+            self.readout.linear.weight = self.encode.table.weight  # type: ignore[union-attr]
         unrolled = Unroll(self.encode, self.recurrent, self.readout)
         if not unrolled.causal:
             raise ContractError(

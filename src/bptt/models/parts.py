@@ -49,7 +49,7 @@ class Embed(nn.Module):
 
 
 class Following(nn.Module):
-    """A token twice: as the vector that is read, and as the output that the step before should have given. [B, T] → [B, T, I + V]."""
+    """A token twice, [B, T] → [B, T, I + V]: as the vector that is read, and as the output that the step before should give."""
 
     def __init__(self, token: Embed | OneHot, size: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """A delay line: the last D values of a sequence, and what of them may reach a step.
 
 Knows resets, edge weights and lengths of rows; must not know what is computed from the values. The line is the state of a
-layer that reads a window of its past, so the contract of a state holds for it: a value that is j steps old at step t has crossed
-the borders of the steps t−j+1 … t. A reset at one of them leaves zeros in its place, and its gradient is weighed by the product
-of their edge weights.
+layer that reads a window of its past, and the contract of a state holds for it: a value that is j steps old at step t has
+crossed the borders of the steps t−j+1 … t. A reset at one of them leaves zeros in its place, and its gradient is weighed by the
+product of their edge weights.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def arrived(values: Tensor, weight: Tensor | None, fresh: Tensor | None) -> Tens
 
 
 def since(reset: Tensor, longest: int) -> Tensor:
-    """For `reset` [T, B], how many steps ago the row last began anew, at the steps 0 … T [T + 1, B]; more than `longest` if it did not."""
+    """For `reset` [T, B], how many steps ago a row last began anew, at the steps 0 … T [T + 1, B]; above `longest` if never."""
     t = torch.arange(len(reset) + 1, device=reset.device).unsqueeze(1)
     behind = torch.cat([reset, reset.new_zeros(1, reset.shape[1])])
     return t - torch.where(behind, t, -longest - 1).cummax(0).values

@@ -32,9 +32,9 @@ class OutputToHidden(Layer):
         u_t = y_{t−1}      where the step is forced: the true previous output
         u_t = g(o_{t−1})   where the layer runs free,   u_1 = the state
 
-    The layer puts out o_t. Whatever a later step needs of the past must be in the output, so it is weaker than a network that hands
-    on h_t: what o_t does not show is forgotten. In return, where every step is forced there is no chain through time, and all T
-    steps are computed at once.
+    The layer puts out o_t. Whatever a later step needs of the past must be in the output, so it is weaker than a network that
+    hands on h_t: what o_t does not show is forgotten. In return, where every step is forced there is no chain through time, and
+    all T steps are computed at once.
 
     input_size   I, of the external input v_t; may be 0
     hidden_size  H
@@ -45,8 +45,8 @@ class OutputToHidden(Layer):
     teacher      whether the input holds y_{t−1}: then it is [v_t, y_{t−1}], of size I + O
     forcing      the probability that a step is forced while training. The attribute `forcing` may be set at any time, which is
                  scheduled sampling; `bptt.nn.scheduled` has the usual curves. The draw is a pure function of the step's noise.
-    free_running whether no step is forced in evaluation; None: if forcing < 1. A layer that has only ever read the truth goes on
-                 to be given it, and one that has learned to live with its own outputs reads those
+    free_running whether no step is forced in evaluation; None: if forcing < 1. A layer that has only ever read the truth is
+                 given it then too, and one that has learned to live with its own outputs reads those
     dropout      share of the hidden units dropped on the way to the output, in training; masks from `noise`
 
     The state is u [B, O], zeros at first: what the layer said last, as it would read it. `forward` is documented at `Layer`; a
@@ -57,8 +57,8 @@ class OutputToHidden(Layer):
     >>> y.shape, state.shape
     (torch.Size([4, 7, 2]), torch.Size([4, 2]))
 
-    Source: Jordan 1986, Serial order; Goodfellow, Bengio, Courville 2016, Deep learning, section 10.2.1 (the network and teacher
-    forcing); Bengio, Vinyals, Jaitly, Shazeer 2015, Scheduled sampling.
+    Source: Goodfellow, Bengio, Courville 2016, Deep learning, section 10.2.1, the network and its teacher forcing; Bengio,
+    Vinyals, Jaitly, Shazeer 2015, Scheduled sampling for sequence prediction with recurrent neural networks.
     """
 
     def __init__(

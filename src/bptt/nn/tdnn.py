@@ -29,8 +29,8 @@ class TDNN(Layer):
 
         y^l_t = φ(b^l + Σ_{k=0}^{K−1} W^l_k y^{l−1}_{t−k·d_l}),   y^0 = x,   y^l_t = 0 before the first step
 
-    which is a causal convolution over time with dilation d_l. One step sees R = 1 + (K−1) Σ_l d_l inputs, `reach`. With one layer
-    it is the neural n-gram: a hidden layer over the n−1 = K last inputs side by side.
+    which is a causal convolution over time with dilation d_l. One step sees R = 1 + (K−1) Σ_l d_l inputs, `reach`. With one
+    layer it is the neural n-gram: a hidden layer over the n−1 = K last inputs side by side.
 
     input_size   I
     hidden_size  H, of every layer
@@ -40,10 +40,10 @@ class TDNN(Layer):
     nonlinearity φ: "tanh", "relu" or "identity"
     bias, dropout (between the layers, masks from `noise`), device, dtype    as in the recurrent layers
 
-    The weights are those of `layers[l]`, a `torch.nn.Conv1d` [H, I, K] whose last column reads the newest step; hooks on it do not
-    run. The state is a tuple of [B, (K−1)·d_l, I_l] per layer, the oldest value first: what the next steps will read of the past. So
-    a TDNN can be cut into stretches, carried, reset and run step by step like any recurrent layer; it forgets all that is
-    older than R steps. `forward` is documented at `Layer`. Raises InputError for sizes that cannot be.
+    The weights are those of `layers[l]`, a `torch.nn.Conv1d` [H, I, K] whose last column reads the newest step; hooks on it do
+    not run. The state is a tuple of [B, (K−1)·d_l, I_l] per layer, the oldest value first: what the next steps will read of the
+    past. So a TDNN can be cut into stretches, carried, reset and run step by step like any recurrent layer; it forgets all that
+    is older than R steps. `forward` is documented at `Layer`. Raises InputError for sizes that cannot be.
 
     >>> layer = TDNN(3, 5, num_layers=2, kernel_size=2)
     >>> y, state = layer(torch.randn(2, 7, 3))
@@ -107,7 +107,7 @@ class TDNN(Layer):
         return masks.silence(x), tuple(ends)
 
     def _convolved(self, depth: int, values: Tensor, delays: Delays) -> Tensor:
-        """One layer over `values` [D + T, B, I], the delay line before the first step and the inputs of the T steps: [T, B, H]."""
+        """One layer [T, B, H] over `values` [D + T, B, I], the delay line before the first step and the inputs of the steps."""
         conv: Any = self.layers[depth]
         taps = conv.weight.permute(2, 0, 1).contiguous()
         total: Any = 0
