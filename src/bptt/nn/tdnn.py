@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bptt.errors import InputError
+from bptt.errors import InputError, ShapeError
 from bptt.kernels.elman.reference import activation
 from bptt.nn.adapters import Layer
 from bptt.nn.delays import Delays
@@ -95,6 +95,7 @@ class TDNN(Layer):
         )
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        self._check(x, state)
         delays = Delays(masks, x.shape[1], (self.kernel_size - 1) * max(self.dilations))
         ends = []
         for depth, before in enumerate(state):
@@ -105,6 +106,17 @@ class TDNN(Layer):
             ends.append(delays.line(values, before.shape[1]))
             x = self._convolved(depth, values, delays).transpose(0, 1)
         return masks.silence(x), tuple(ends)
+
+    def _check(self, x: Tensor, state: State) -> None:
+        """ShapeError for inputs of another size, and for a past of another length."""
+        first: Any = self.layers[0]
+        if x.shape[2] != first.in_channels:
+            given, todo = str(tuple(x.shape)), f"Give them as [B, T, {first.in_channels}]"
+            raise ShapeError("The inputs do not fit the layer", given, todo)
+        for leaf, wanted in zip(state, self.initial_state(x.shape[0]), strict=True):
+            if leaf.shape != wanted.shape:
+                given, todo = str(tuple(leaf.shape)), f"Give {tuple(wanted.shape)}, or what the layer returned"
+                raise ShapeError("The state does not fit the layer", given, todo)
 
     def _convolved(self, depth: int, values: Tensor, delays: Delays) -> Tensor:
         """One layer [T, B, H] over `values` [D + T, B, I], the delay line before the first step and the inputs of the steps."""
