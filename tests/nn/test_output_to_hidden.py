@@ -177,7 +177,18 @@ def test_a_probability_that_stays_is_exact():
     assert scheduled(0.3, 1.0, 1.0, "sigmoid") == 1 and scheduled(0.7, 0.0, 0.0, "exponential") == 0
 
 
-@pytest.mark.parametrize("feedback", ["identity", "softmax"])
+def test_what_would_be_drawn_is_the_likeliest_in_evaluation():
+    layer = make(feedback="sample").eval()
+    x, state, _ = start(layer)
+    before = torch.get_rng_state()
+    y, end = layer(x, state)
+    assert torch.equal(end.argmax(1), y[:, -1].argmax(1)) and end.sum() == B
+    again, _ = layer(x[:, 3:], layer(x[:, :3], state)[1])
+    torch.testing.assert_close(again, y[:, 3:], rtol=1e-12, atol=1e-12)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("feedback", ["identity", "softmax", "sample"])
 @pytest.mark.parametrize("forcing", [0.0, 1.0])
 def test_keeps_the_contract(feedback, forcing):
     check_cell(make(feedback=feedback, teacher=True, forcing=forcing), inputs=IN + OUT)

@@ -41,7 +41,7 @@ class OutputToHidden(Layer):
     output_size  O
     nonlinearity φ: "tanh", "relu" or "identity"
     feedback     g: "identity"; "softmax", the distribution that the scores o_t mean; "sample", a one-hot draw from it, without
-                 gradient, a pure function of the step's noise
+                 gradient, a pure function of the step's noise; in evaluation the likeliest
     teacher      whether the input holds y_{t−1}: then it is [v_t, y_{t−1}], of size I + O
     forcing      the probability that a step is forced while training. The attribute `forcing` may be set at any time, which is
                  scheduled sampling; `bptt.nn.scheduled` has the usual curves. The draw is a pure function of the step's noise.
@@ -109,7 +109,7 @@ class OutputToHidden(Layer):
 
     def _draws(self, share: float) -> bool:
         """Whether noise decides anything when a step is forced with probability `share`."""
-        return self.feedback == "sample" or 0 < share < 1 or (self.training and self.dropout > 0)
+        return self.training and (self.feedback == "sample" or 0 < share < 1 or self.dropout > 0)
 
     def _split(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """The external inputs after their weights [B, T, H], and the true previous outputs [B, T, O], if there are such."""
@@ -143,7 +143,9 @@ class OutputToHidden(Layer):
             return output
         if self.feedback == "softmax":
             return functional.softmax(output, -1)
-        return drawn(output, draw(output.shape[:1], output.device) if noise is None else noise)
+        if self.training:
+            return drawn(output, draw(output.shape[:1], output.device) if noise is None else noise)
+        return functional.one_hot(output.argmax(-1), self.output_size).to(output.dtype)
 
     def extra_repr(self) -> str:
         return f"feedback={self.feedback}, teacher={self.teacher}, forcing={self.forcing}, free_running={self.free_running}"
