@@ -122,6 +122,34 @@ def test_any_cut_gives_the_same():
     torch.testing.assert_close((torch.cat(parts, 1), state), (whole, end), rtol=1e-12, atol=1e-12)
 
 
+def test_rows_of_unequal_length_end_with_their_own_past():
+    """With resets and edge weights: outputs, last states and gradients are those of every row alone, cut where it ends."""
+    layer = make(2, 3, (2, 1))
+    x, state = start(layer)
+    reset, edge = torch.rand(B, T) < 0.15, torch.rand(B, T, dtype=torch.float64) * 2
+    lengths = [6, 0, T]
+    q = [torch.randn(B, T, H, dtype=torch.float64), *(torch.randn_like(leaf) for leaf in state)]
+
+    def pulled(y, ends) -> list[torch.Tensor]:
+        value = sum((a * b[..., : a.shape[1], :]).sum() for a, b in zip((y, *ends), q, strict=True))
+        return list(torch.autograd.grad(value, [x, *state, *layer.parameters()]))
+
+    x.requires_grad_()
+    state = tuple(leaf.requires_grad_() for leaf in state)
+    y, ends = layer(x, state, reset=reset, edge=edge, lengths=torch.tensor(lengths))
+    rows = []
+    for b, n in enumerate(lengths):
+        own = slice(b, b + 1)
+        past = tuple(leaf[own] for leaf in state)
+        rows.append(layer(x[own, :n], past, reset=reset[own, :n], edge=edge[own, :n]))
+    padded = torch.cat([functional.pad(row, (0, 0, 0, T - row.shape[1])) for row, _ in rows])
+    alone = tuple(torch.cat(leaves) for leaves in zip(*(end for _, end in rows), strict=True))
+    torch.testing.assert_close((y, ends), (padded, alone), rtol=1e-12, atol=1e-12)
+    for a, b in zip(pulled(y, ends), pulled(padded, alone), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        assert b.abs().max() > 1e-3
+
+
 def test_dropout_between_the_layers_is_read_off_the_noise():
     layer = make(2, 2, (), dropout=0.5)
     x, state = start(layer)

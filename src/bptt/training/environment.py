@@ -15,9 +15,8 @@ def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
     """Facts about the process, as plain JSON; `cell` is a name, whether of one of our cells or not."""
     from bptt import __version__
 
-    kernel = (
-        None if cell not in KERNELS else choose(KERNELS[cell], device, torch.float64 if dtype == "float64" else torch.float32)
-    )
+    kind = torch.float64 if dtype == "float64" else torch.float32
+    kernel = choose(KERNELS[cell], device, kind) if cell in KERNELS else None
     return {
         "bptt": __version__,
         "python": platform.python_version(),
