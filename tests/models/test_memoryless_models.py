@@ -89,6 +89,7 @@ def test_a_forced_model_knows_one_token():
         ids[1, -1] = ids[0, -1]
         scores = model(ids)[0][:, -1]
         torch.testing.assert_close(scores[0], scores[1], rtol=1e-12, atol=1e-12)
+        assert (model((ids + 1) % V)[0][0, -1] - scores[0]).abs().max() > 1e-6
     scores = make("free").eval()(ids)[0][:, -1]
     assert (scores[0] - scores[1]).abs().max() > 1e-6
 
