@@ -69,6 +69,9 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "torch gru cell": lambda: nn.GRUCell(IN, H),
     "cell": lambda: Counted(IN, H),
     "layer": lambda: OwnLayer(IN, H),
+    "tdnn": lambda: bptt.nn.TDNN(IN, H, 2, 3, (2, 1), "relu"),
+    "output to hidden": lambda: bptt.nn.OutputToHidden(IN, 4, H, feedback="softmax"),
+    "forced": lambda: bptt.nn.OutputToHidden(IN - 1, H, 1, teacher=True, forcing=1.0),
     "stack": lambda: bptt.nn.Stack(Counted(IN, 4), nn.LSTMCell(4, H), bptt.nn.GRU(H, 2)),
 }
 

@@ -37,8 +37,14 @@ class Forgetful(nn.Module):
         return h, {"h": h, "again": (h, state["again"][1] + 1)}
 
 
+SAMPLED = {"teacher_forcing": 1.0, "forcing_end": 0.2, "forcing_schedule": "exponential"}
+SETTINGS = {"scheduled": SAMPLED, "samples": {**SAMPLED, "feedback": "sample"}}
+
+
 def model_of(cell: str) -> bptt.LanguageModel:
     torch.manual_seed(0)
+    if cell in SETTINGS:
+        return make_model("output-to-hidden", **SETTINGS[cell])
     return make_model(Forgetful() if cell == "own" else cell)
 
 
@@ -63,6 +69,10 @@ CASES: dict[str, dict[str, Any]] = {
     "early stop": {"cell": "rnn", "lr": 20.0, "schedule": "constant", "optimizer": "sgd", "patience": 1, "epochs": 6},
     "float64": {"cell": "gru", "dtype": "float64"},
     "bfloat16": {"cell": "gru", "dtype": "bfloat16"},
+    "time-delay network": {"cell": "tdnn"},
+    "output to hidden": {"cell": "output-to-hidden", "gradient": bptt.Checkpointed(every=4)},
+    "scheduled sampling": {"cell": "scheduled", "save_every": 3},
+    "scheduled sampling of tokens": {"cell": "samples", "dtype": "bfloat16", "gradient": bptt.PerOutput(6)},
     "saved once an epoch": {"cell": "gru", "save_every": None},
     "without validation": {"cell": "gru", "corpus": make_corpus(valid=0)},
 }

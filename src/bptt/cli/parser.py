@@ -70,7 +70,7 @@ def add_setting(group: Any, setting: Setting) -> None:
     text = f"{meaning} [{default}]".replace("%", "%%")
     if setting.kind is bool:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
-    elif typing.get_origin(setting.kind) is tuple:
+    elif typing.get_origin(setting.kind) is tuple and str in typing.get_args(setting.kind):
         text += "; may be given several times"
         group.add_argument(flag, action="append", default=argparse.SUPPRESS, metavar="TEXT", help=text)
     else:
@@ -80,12 +80,14 @@ def add_setting(group: Any, setting: Setting) -> None:
 def shown(value: Any) -> str:
     """A default as one would write it."""
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return ", ".join(map(str, value)) or "none"
     return "none" if value is None else "no" if value is False else "yes" if value is True else str(value)
 
 
 def metavar(setting: Setting) -> str:
-    """What stands for the value in the help: N, X, NAME or TEXT."""
+    """What stands for the value in the help: N, X, N,N,…, NAME or TEXT."""
+    if typing.get_origin(setting.kind) is tuple:
+        return "N,N,…"
     for kind in (setting.kind, *typing.get_args(setting.kind)):
         if kind in (int, float):
             return "N" if kind is int else "X"

@@ -32,6 +32,8 @@ from bptt.training.seeds import seed_everything
 GROUPS = {
     "text": "unit clean lower encoding newline valid test max_tokens min_freq vocab_limit reserved map_reserved",
     "model": "cell hidden_size layers embedding_size dropout tie_weights nonlinearity init",
+    "tdnn cell": "kernel_size dilations",
+    "output-to-hidden cell": "feedback teacher_forcing forcing_end forcing_schedule",
     "gradient through time": "gradient steps batch_size sampling block",
     "learning": "epochs optimizer lr momentum weight_decay schedule decay decay_every warmup clip patience seed",
     "machine": "device dtype threads",

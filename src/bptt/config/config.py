@@ -15,7 +15,7 @@ from bptt.config.values import Table, convert, plain
 from bptt.data.source import file_of
 from bptt.errors import InputError
 from bptt.gradients import STRATEGIES
-from bptt.models.language import LanguageSettings
+from bptt.models.settings import LanguageSettings
 from bptt.training.settings import TrainSettings
 
 DEFAULT_CORPUS = "python-docs"

@@ -12,7 +12,7 @@ from typing import Any
 
 from bptt.config.text import TextSettings
 from bptt.errors import InputError, did_you_mean
-from bptt.models.language import LanguageSettings
+from bptt.models.settings import LanguageSettings
 from bptt.training.settings import TrainSettings
 
 

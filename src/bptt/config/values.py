@@ -26,7 +26,15 @@ def plain(value: Any, table: Table = STRATEGIES) -> Any:
     return format_strategy(value, table) if isinstance(value, Strategy) else value
 
 
-EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}
+NUMBERS = tuple[int, ...]
+EXPECTED: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple: "a list of texts",
+    NUMBERS: "a list of whole numbers",
+}
 NONE, TRUE, FALSE = ("none", "null", "~"), ("true", "yes", "on"), ("false", "no", "off")
 
 
@@ -36,7 +44,7 @@ def convert(setting: Setting, value: Any, table: Table = STRATEGIES) -> Any:
     kinds = list(typing.get_args(setting.kind)) if union else [setting.kind]
     if type(None) in kinds and (value is None or (isinstance(value, str) and value.lower() in NONE)):
         return None
-    kind = typing.get_origin(kinds[0]) or kinds[0]
+    kind = NUMBERS if kinds[0] == NUMBERS else typing.get_origin(kinds[0]) or kinds[0]
     try:
         return strategy_from(value, table) if kind is Strategy else READERS[kind](value)
     except InputError:
@@ -50,7 +58,8 @@ def example(setting: Setting, table: Table = STRATEGIES) -> str:
     """A value that the setting takes: its default, else something of its type."""
     value = plain(setting.default, table)
     if value in (None, []):
-        return {"clip": "1.0", "sample_prefix": '["The "]', "clean": "time-machine"}.get(setting.key, "32")
+        known = {"clip": "1.0", "sample_prefix": '["The "]', "clean": "time-machine", "dilations": "1,2,4"}
+        return known.get(setting.key, "32")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -92,7 +101,15 @@ def texts(value: Any) -> tuple[str, ...]:
     return () if list(several) == ["none"] else tuple(text(part) for part in several)
 
 
-READERS: dict[Any, Any] = {int: whole, float: real, bool: truth, str: text, tuple: texts, Literal: text}
+def numbers(value: Any) -> tuple[int, ...]:
+    """Several whole numbers, from a list, or from a text with commas or blanks between them; "none": no number."""
+    several = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(several, list | tuple):
+        raise TypeError
+    return () if list(several) == ["none"] else tuple(whole(number) for number in several)
+
+
+READERS: dict[Any, Any] = {int: whole, float: real, bool: truth, str: text, tuple: texts, NUMBERS: numbers, Literal: text}
 
 
 def strategy_from(value: Any, table: Table) -> Any:

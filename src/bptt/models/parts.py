@@ -48,6 +48,18 @@ class Embed(nn.Module):
         return Lookup(ids, self.table.weight, self.table.num_embeddings, self.table.weight.dtype)
 
 
+class Following(nn.Module):
+    """A token twice, [B, T] → [B, T, I + V]: as the vector that is read, and as the output that the step before should give."""
+
+    def __init__(self, token: Embed | OneHot, size: int) -> None:
+        super().__init__()
+        self.token, self.truth = token, OneHot(size)
+
+    def forward(self, ids: Tensor, noise: Tensor | None = None) -> Tensor:
+        read = self.token(ids, noise) if isinstance(self.token, Embed) else self.token(ids)
+        return torch.cat([read, self.truth(ids)], -1)
+
+
 class Readout(nn.Module):
     """Scores of the next token: o = Dropout(h) W_hqᵀ + b_q, [B, T, H] → [B, T, V]."""
 

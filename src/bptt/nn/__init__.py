@@ -5,13 +5,30 @@ Knows parameters and the kernels that use them; must not know losses, windows' t
 
 from bptt.nn.adapters import Layer
 from bptt.nn.dropout import Dropout
+from bptt.nn.forcing import scheduled
 from bptt.nn.gru import GRU
 from bptt.nn.init import from_scratch_
 from bptt.nn.lookup import Lookup
 from bptt.nn.lstm import LSTM
+from bptt.nn.output_to_hidden import OutputToHidden
 from bptt.nn.recurrent import adapt
 from bptt.nn.replace import replace
 from bptt.nn.rnn import RNN
 from bptt.nn.stack import Stack
+from bptt.nn.tdnn import TDNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Dropout", "Layer", "Lookup", "Stack", "adapt", "from_scratch_", "replace"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "TDNN",
+    "Dropout",
+    "Layer",
+    "Lookup",
+    "OutputToHidden",
+    "Stack",
+    "adapt",
+    "from_scratch_",
+    "replace",
+    "scheduled",
+]

@@ -54,6 +54,8 @@ RECURRENT: dict[str, Callable[[], nn.Module]] = {
     "torch-cell": lambda: nn.GRUCell(INPUTS, HIDDEN),
     "stack": lambda: layers.Stack(NestedCell(), nn.LSTMCell(HIDDEN, HIDDEN), dropout=0.2),
     "nested": NestedCell,
+    "tdnn": lambda: layers.TDNN(INPUTS, HIDDEN, 2, 3, (1, 3), dropout=0.2),
+    "output-to-hidden": lambda: layers.OutputToHidden(INPUTS, 7, HIDDEN, feedback="softmax", dropout=0.2),
 }
 
 

@@ -15,8 +15,8 @@ def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
     """Facts about the process, as plain JSON; `cell` is a name, whether of one of our cells or not."""
     from bptt import __version__
 
-    own = cell not in KERNELS
-    kernel = None if own else choose(KERNELS[cell], device, torch.float64 if dtype == "float64" else torch.float32)
+    kind = torch.float64 if dtype == "float64" else torch.float32
+    kernel = choose(KERNELS[cell], device, kind) if cell in KERNELS else None
     return {
         "bptt": __version__,
         "python": platform.python_version(),
@@ -28,8 +28,8 @@ def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
         "dtype": dtype,
         "threads": torch.get_num_threads(),
-        "kernel": kernel.name if kernel else "the cell's own steps",
-        "kernel_reason": kernel.reason if kernel else "",
+        "kernel": kernel.name if kernel else "readable" if cell in PLAIN else "the cell's own steps",
+        "kernel_reason": kernel.reason if kernel else PLAIN.get(cell, ""),
     }
 
 
@@ -42,4 +42,8 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+PLAIN = {
+    "tdnn": "torch's matrix products, over all steps of a stretch at once",
+    "output-to-hidden": "plain torch operations, step by step unless every step is forced",
+}
 KERNELS = {"rnn": "elman", "lstm": "lstm", "gru": "gru"}

@@ -110,5 +110,5 @@ def describe(model: LanguageModel, settings: TrainSettings) -> dict[str, Any]:
     """The settings of a run as plain values."""
     trained = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     trained |= {"gradient": repr(settings.gradient), "sample_prefix": list(settings.sample_prefix)}
-    made = {"cell": cell_name(model)} if model.own_cell else dataclasses.asdict(model.settings)
+    made = {"cell": cell_name(model)} if model.own_cell else model.settings.to_json()
     return {**made, **trained}

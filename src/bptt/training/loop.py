@@ -75,6 +75,7 @@ class Training:
         self.step = self.tokens = self.epochs = 0
         self.spent_until = 0.0
         self.tally = Tally()
+        self.pace: Callable[[float], None] | None = None  # told how many epochs the updates have spent
         self.look: Callable[[Window], None] | None = None  # called before each window, when all before it is spent
 
     def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
@@ -97,6 +98,11 @@ class Training:
         """Count the epoch, and forget its sums."""
         self.epochs += 1
         self.tally = Tally()
+
+    def keep_pace(self) -> None:
+        """Tell how far the training is: at its start, after every update, and when it goes on from a checkpoint."""
+        if self.pace is not None:
+            self.pace(self.spent_until)
 
     def _windows(self) -> Iterator[Window]:
         for window in self.stream:
@@ -126,6 +132,7 @@ class Training:
             spent = self.update.spend((self.spent_until + passed) / 2, norm, clipped)
             self.spent_until = passed
             self.step += 1
+            self.keep_pace()
         self.tokens += estimate.count
         self.tally.add(loss, estimate.count, spent)
         return spent
@@ -151,4 +158,5 @@ class Training:
         self.update.load_state_dict(state["update"])
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
+        self.keep_pace()
         self.tally = Tally(**state["tally"])

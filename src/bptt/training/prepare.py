@@ -53,4 +53,7 @@ def prepare(model: LanguageModel, corpus: Corpus, s: TrainSettings) -> Training:
     unroll = model.unroll(per=stream.batch_size * s.gradient.nominal(stream.steps), autocast=autocast)
     optimizer = make_optimizer(s.optimizer, unroll.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
     schedule = Schedule(s.schedule, s.epochs, s.warmup, s.decay, s.decay_every)
-    return Training(unroll, stream, s.gradient, Update(unroll.parameters(), optimizer, schedule, s.clip), device)
+    training = Training(unroll, stream, s.gradient, Update(unroll.parameters(), optimizer, schedule, s.clip), device)
+    training.pace = lambda epochs: model.progress(epochs / s.epochs)
+    training.keep_pace()
+    return training

@@ -83,8 +83,8 @@ def from_checkpoint(saved: checkpoint.Saved) -> LanguageModel:
     """The model that a checkpoint holds; CheckpointError for one with a cell of the user's own."""
     try:
         model = MODELS[saved.model["kind"]].from_json(saved.model)
-        dtype = saved.parameters["readout.linear.bias"].dtype
-    except (KeyError, TypeError) as error:
+        dtype = next(value.dtype for value in saved.parameters.values() if value.is_floating_point())
+    except (KeyError, TypeError, StopIteration) as error:
         todo = "A model with your own cell: build it in your code, and continue with bptt.fit(…, resume=True)"
         raise CheckpointError("The checkpoint describes no model of ours", str(error), todo) from error
     model = model.to(dtype)
