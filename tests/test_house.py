@@ -17,7 +17,7 @@ SOURCE = Path(bptt.__file__).parent
 ROOMS = [
     ["errors", "files"],
     ["nest"],
-    ["reference"],
+    ["reference", "graph"],
     ["types"],
     ["data"],
     ["kernels"],
