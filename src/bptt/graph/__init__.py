@@ -21,7 +21,8 @@ rest of the library against; nothing trains with it. The derivation in words, wi
     graph.gradients(graph.norm([dW]), [W])                # and so on
 """
 
-from bptt.graph import brackets, networks
+from bptt.graph import brackets, flow, networks
+from bptt.graph.drawing import dot, draw
 from bptt.graph.evaluate import evaluate
 from bptt.graph.gradient import Table, differentiate, gradients, hessian_vector_product, norm
 from bptt.graph.node import Node, constant, index, subgraph, variable
@@ -70,9 +71,12 @@ __all__ = [
     "cross_entropy",
     "differentiate",
     "divide",
+    "dot",
+    "draw",
     "edge_weight",
     "evaluate",
     "exp",
+    "flow",
     "gradients",
     "hessian_vector_product",
     "index",

@@ -188,7 +188,7 @@ def gru(inputs: int = 2, hidden: int = 3, outputs: int = 2) -> Network:
     return Network(
         name="gru",
         title="GRU",
-        equations=("a_t = W_hx x_t + b_x, u_t = W_hh h_{t−1} + b_h", "h_t = (1 − Z_t) N_t + Z_t h_{t−1}", *READOUT),
+        equations=("a_t = W_hx x_t + b_x", "u_t = W_hh h_{t−1} + b_h", "h_t = (1 − Z_t) N_t + Z_t h_{t−1}", *READOUT),
         parameters=_gated(inputs, hidden, outputs, 3) | {"b_x": (3 * hidden,)} | _readout(hidden, outputs),
         carried={"h": (hidden,)},
         rows=(("x",), ("u", "a"), ("Z", "R", "N"), *TOP),
