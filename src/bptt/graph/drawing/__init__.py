@@ -16,6 +16,7 @@ Knows the graph room; must not know terminals, nor files.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ def draw(
     norms: bool = False,
     original: Sequence[Node] = (),
     labels: Mapping[Node, str] | None = None,
+    title: str = "",
     layout: Literal["auto", "grid", "graphviz"] = "auto",
 ) -> str:
     """A picture as SVG, one self-contained string.
@@ -52,6 +54,7 @@ def draw(
         values     values for the variables; then numbers=True writes values beside nodes, norms=True norms of gradients
         original   of any nodes: what these do not depend on is drawn as new
         labels     of any nodes: what to call them
+        title      above the picture, in the place of our own
         layout     "grid": our own; "graphviz"; "auto": networks on our grid, other graphs by Graphviz if it is installed
 
     Raises InputError for a name that there is not, and for what needs values and has none.
@@ -60,11 +63,11 @@ def draw(
     >>> graph.draw(graph.networks.rnn().unroll(3)).startswith("<svg")
     True
     """
-    shown = scene_of(what, values, numbers, norms, original, labels)
+    shown = scene_of(what, values, numbers, norms, original, labels, title)
     if highlight is not None:
         shown.sources(highlight)  # a name that there is not is refused
     if shown.network is None or layout == "graphviz":
-        return svg(layered.layout(shown, layout))
+        return svg(layered.layout(shown, layout, highlight))
     return svg(grid.layout(shown, highlight, gradients))
 
 
@@ -78,9 +81,10 @@ def dot(
     norms: bool = False,
     original: Sequence[Node] = (),
     labels: Mapping[Node, str] | None = None,
+    title: str = "",
 ) -> str:
     """The same as DOT text; arguments and errors as of `draw`."""
-    return _dot(scene_of(what, values, numbers, norms, original, labels), gradients=gradients, highlight=highlight)
+    return _dot(scene_of(what, values, numbers, norms, original, labels, title), gradients=gradients, highlight=highlight)
 
 
 def scene_of(
@@ -90,17 +94,20 @@ def scene_of(
     norms: bool = False,
     original: Sequence[Node] = (),
     labels: Mapping[Node, str] | None = None,
+    title: str = "",
 ) -> Scene:
     """What a picture of this shows."""
     if (numbers or norms) and (values is None or isinstance(what, Network)):
         given = "a folded network" if isinstance(what, Network) else "values=None"
         raise InputError("Numbers need values for the variables", given, "Unroll the network, and give values=net.example()")
     if isinstance(what, Network):
-        return scene.folded(what)
-    if isinstance(what, Unrolled):
-        return scene.unrolled(what, values, numbers=numbers, norms=norms)
-    nodes = [what] if isinstance(what, Node) else list(what)
-    return scene.operations(nodes, original, values if numbers else None, labels)
+        found = scene.folded(what)
+    elif isinstance(what, Unrolled):
+        found = scene.unrolled(what, values, numbers=numbers, norms=norms)
+    else:
+        nodes = [what] if isinstance(what, Node) else list(what)
+        found = scene.operations(nodes, original, values if numbers else None, labels)
+    return dataclasses.replace(found, title=title or found.title)
 
 
 __all__ = ["READABLE", "Drawable", "dot", "draw", "scene_of"]

@@ -14,12 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bptt.graph.drawing.routes import Routes, returning
 from bptt.graph.drawing.scene import Item, Link, Scene
-from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words
+from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words, look
 from bptt.graph.unroll import Network
 
 RADIUS, SMALL = 19.0, 15.0  # of a circle; of one that shares its row with others
-COLUMN, BESIDE, TARGET = 122.0, 38.0, 46.0  # between steps; between circles of a row; from a loss to its target
-ROW, LANES, LANE = 70.0, 12.0, 25.0  # between rows; more for lanes between them; more for each of these but the first
+COLUMN, BESIDE, WIDE, TARGET = (
+    122.0,
+    38.0,
+    70.0,
+    46.0,
+)  # between steps; between circles of a row; with numbers; from a loss to its target
+ROW, LOW, LANES, LANE = (
+    70.0,
+    60.0,
+    12.0,
+    25.0,
+)  # between rows; in bands; more for lanes between them; more for each of these but the first
 BAND, TOTAL = 26.0, 70.0  # more between bands; from the losses to L
 BRANCHES = {1: (-10,), 2: (-14, -6), 3: (-15, -8, 9), 4: (-16, -9, 8, 15)}  # where branches enter, from the middle of a circle
 MARGIN, HEAD, WRITTEN, LEGEND, LEAST = 22.0, 30.0, 17.0, 16.0, 420.0
@@ -34,6 +44,7 @@ class Grid:
     lanes   y by parameter, and where its branches enter
     left    x of column 0
     column  from one column to the next
+    beside  from one circle to the next, where several share a row
     total   y of L
     height  of the whole picture
     """
@@ -42,6 +53,7 @@ class Grid:
     lanes: Mapping[str, tuple[float, float]]
     left: float
     column: float
+    beside: float
     total: float
     height: float
 
@@ -51,14 +63,14 @@ def layout(scene: Scene, highlight: str | None = None, gradients: bool = False) 
     head, legend = equations(scene), list(explained(scene))
     grid = measured(scene, len(head), len(legend))
     lit = set() if highlight is None else {highlight, *scene.sources(highlight)}
-    shapes = {key: shape(scene, item, grid, state(key in lit, highlight)) for key, item in scene.items.items()}
+    shapes = {key: shape(scene, item, grid, look(key in lit, highlight)) for key, item in scene.items.items()}
     routes = Routes(shapes, grid.lanes, grid.column)
     lines: list[Line] = []
     for link in sorted(scene.links, key=lambda one: (one.target == highlight, routes.length(one))):
         line = routes.line(link)
         both = [line, returning(line)] if gradients and link.gradient and not link.cut else [line]
-        look = state(link.target == highlight, highlight)
-        lines += [routes.continued(dataclasses.replace(one, state=look), lines) for one in both]
+        seen = look(link.target == highlight, highlight)
+        lines += [routes.continued(dataclasses.replace(one, state=seen), lines) for one in both]
     words = [Words(MARGIN, MARGIN + 10, scene.title, "title")]
     words += [Words(MARGIN, MARGIN + HEAD + WRITTEN * n, one, "said") for n, one in enumerate(head)]
     words += [Words(MARGIN, grid.rows[way, 1] + 4, label, "band") for way, label in enumerate(scene.ways)]
@@ -90,23 +102,30 @@ def measured(scene: Scene, head: int, legend: int) -> Grid:
         for number, names in enumerate(network.rows):
             entering = parameters_into(scene, names)
             if number or band:
-                y -= ROW + LANES * bool(entering) + LANE * max(0, len(entering) - 1) + BAND * (not number)
+                y -= (
+                    (LOW if scene.ways else ROW)
+                    + LANES * bool(entering)
+                    + LANE * max(0, len(entering) - 1)
+                    + BAND * (not number)
+                )
             rows[band, number] = y
             for n, name in enumerate(entering):
                 lanes[name] = (y + RADIUS + 22 + LANE * n, BRANCHES[len(entering)][n])
     top = y - TOTAL * any(item.kind == "total" for item in scene.items.values())
     down = MARGIN + HEAD + WRITTEN * head + RADIUS + 6 - top
     widest = max(len(names) for names in network.rows)
-    column = max(COLUMN, BESIDE * widest + 62)
+    beside = WIDE if any(item.value or item.gradient for item in scene.items.values()) else BESIDE
+    column = max(COLUMN, beside * widest + 62)
     left = MARGIN + (LABELS if scene.ways else BOXES) + NOTES * noted(scene)
     if not any(item.time == 0 for item in scene.items.values()):
-        left += BESIDE * (widest - 1) / 2 - column * (not scene.folded)
+        left += beside * (widest - 1) / 2 - column * (not scene.folded)
     bottom = down + RADIUS + MARGIN + (LEGEND * (legend + 1) if legend else 0)
     return Grid(
         {key: value + down for key, value in rows.items()},
         {key: (value + down, offset) for key, (value, offset) in lanes.items()},
         left,
         column,
+        beside,
         top + down,
         bottom,
     )
@@ -127,14 +146,14 @@ def parameters_into(scene: Scene, names: Sequence[str]) -> list[str]:
     return found
 
 
-def shape(scene: Scene, item: Item, grid: Grid, look: State) -> Shape:
+def shape(scene: Scene, item: Item, grid: Grid, state: State) -> Shape:
     """The circle or box of an item, at its place."""
     rows = of_network(scene).rows
     x, size = grid.left + grid.column * (item.time or 0), 2 * RADIUS
     if item.kind == "parameter":
         wide = 16 + 8.0 * len(item.text.replace("_", ""))
         x, y = MARGIN + NOTES * noted(scene) + 28, grid.lanes[item.key][0]
-        return Shape(item.key, item.text, item.kind, x, y, wide, 21, False, look, item.value, item.gradient, beside="left")
+        return Shape(item.key, item.text, item.kind, x, y, wide, 21, False, state, item.value, item.gradient, beside="left")
     if item.kind == "total":
         times = [one.time or 0 for one in scene.items.values() if one.kind == "loss"]
         x, y, size = grid.left + grid.column * (min(times) + max(times)) / 2, grid.total, 34.0
@@ -144,14 +163,9 @@ def shape(scene: Scene, item: Item, grid: Grid, look: State) -> Shape:
         number = next(n for n, row in enumerate(rows) if item.base in row)
         y, fellows = grid.rows[item.way if scene.ways else 0, number], rows[number]
         if len(fellows) > 1:
-            aside = BESIDE * (fellows.index(item.base) - (len(fellows) - 1) / 2)
+            aside = grid.beside * (fellows.index(item.base) - (len(fellows) - 1) / 2)
             x, size = x + (-aside if scene.folded else aside), 2 * SMALL
-    return Shape(item.key, item.text, item.kind, x, y, size, size, True, look, item.value, item.gradient)
-
-
-def state(lit: bool, highlight: str | None) -> State:
-    """How something looks."""
-    return "plain" if highlight is None else "lit" if lit else "faint"
+    return Shape(item.key, item.text, item.kind, x, y, size, size, True, state, item.value, item.gradient)
 
 
 def explained(scene: Scene) -> Iterator[str]:

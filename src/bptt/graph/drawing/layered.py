@@ -13,18 +13,18 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bptt.errors import InputError
 from bptt.graph.drawing.dot import dot
 from bptt.graph.drawing.scene import Item, Scene
-from bptt.graph.drawing.sheet import Line, Shape, Sheet, Words
+from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words, look
 
 STEP, ROW, MARGIN, SWEEPS = 76.0, 66.0, 24.0, 8
 PATIENCE = 30  # seconds for Graphviz
 
 
-def layout(scene: Scene, engine: str = "auto") -> Sheet:
+def layout(scene: Scene, engine: str = "auto", highlight: str | None = None) -> Sheet:
     """Put any graph on a sheet. engine: "grid", "graphviz", or "auto": Graphviz if it is installed."""
     installed = shutil.which("dot")
     if engine == "graphviz" and installed is None:
@@ -33,13 +33,15 @@ def layout(scene: Scene, engine: str = "auto") -> Sheet:
     places = by_graphviz(scene, str(installed)) if use else by_layers(scene)
     left, top = (min(point[n] for way in places.values() for point in way) for n in (0, 1))
     shift = {key: [(x - left + MARGIN + 30, y - top + MARGIN + 62) for x, y in way] for key, way in places.items()}
-    shapes = {key: shape(item, *shift[key][0]) for key, item in scene.items.items()}
+    lit = set() if highlight is None else {highlight, *scene.sources(highlight)}
+    shapes = {key: shape(item, *shift[key][0], look(key in lit, highlight)) for key, item in scene.items.items()}
     lines = []
     for link in scene.links:
         inner = shift.get(f"{link.source}>{link.target}", [])
         a, b = shapes[link.source], shapes[link.target]
         points = (a.edge(inner[0] if inner else (b.x, b.y)), *inner, b.edge(inner[-1] if inner else (a.x, a.y), 1))
-        lines.append(Line(points, "gradient" if link.gradient else "value", cut=link.cut))
+        kind: Literal["value", "gradient"] = "gradient" if link.gradient and scene.network is None else "value"
+        lines.append(Line(points, kind, look(link.target == highlight, highlight), cut=link.cut))
     width = max(x for way in shift.values() for x, _ in way) + 30 + MARGIN
     height = max(y for way in shift.values() for _, y in way) + 20 + MARGIN
     words = (Words(MARGIN, MARGIN + 8, scene.title, "title"),)
@@ -47,12 +49,12 @@ def layout(scene: Scene, engine: str = "auto") -> Sheet:
     return Sheet(max(width, 260), height, scene.title, said, tuple(shapes.values()), tuple(lines), words)
 
 
-def shape(item: Item, x: float, y: float) -> Shape:
+def shape(item: Item, x: float, y: float, state: State) -> Shape:
     """A circle for an operation, a box for what is given."""
-    boxed = item.kind in ("variable", "constant")
+    boxed = item.kind in ("variable", "constant", "parameter")
     wide = max(30.0, 14 + 7.0 * len(item.text.replace("_", "")))
     flat = boxed or len(item.text) > 3
-    return Shape(item.key, item.text, item.kind, x, y, wide if flat else 30, 24 if flat else 30, not boxed, value=item.value)
+    return Shape(item.key, item.text, item.kind, x, y, wide if flat else 30, 24 if flat else 30, not boxed, state, item.value)
 
 
 Places = Mapping[str, list[tuple[float, float]]]

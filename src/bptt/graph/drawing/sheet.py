@@ -98,6 +98,11 @@ class Sheet:
     words: Sequence[Words] = ()
 
 
+def look(lit: bool, highlight: str | None) -> State:
+    """How something looks where something is highlighted, or nothing is."""
+    return "plain" if highlight is None else "lit" if lit else "faint"
+
+
 def unit(vector: Point) -> Point:
     """The direction of a vector."""
     length = math.hypot(*vector) or 1.0
