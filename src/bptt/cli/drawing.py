@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bptt.cli.ending import say
 from bptt.cli.output import emit, table
@@ -71,7 +71,7 @@ def run_drawing(args: argparse.Namespace, strategies: list[Any], numbers: dict[s
     if args.highlight is not None:
         scene.sources(args.highlight)  # a name that there is not is refused before anything is written
     if args.output:
-        path, layout = Path(args.output), args.layout or "auto"
+        path, layout = Path(args.output), cast(Any, args.layout or "auto")
         written |= {"highlight": args.highlight, "gradients": args.gradients}
         text = path.suffix.lower() == ".dot"
         write_durably(path, dot(shown, **written) if text else draw(shown, **written, layout=layout))

@@ -18,18 +18,10 @@ from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words, look
 from bptt.graph.unroll import Network
 
 RADIUS, SMALL = 19.0, 15.0  # of a circle; of one that shares its row with others
-COLUMN, BESIDE, WIDE, TARGET = (
-    122.0,
-    38.0,
-    70.0,
-    46.0,
-)  # between steps; between circles of a row; with numbers; from a loss to its target
-ROW, LOW, LANES, LANE = (
-    70.0,
-    60.0,
-    12.0,
-    25.0,
-)  # between rows; in bands; more for lanes between them; more for each of these but the first
+COLUMN, TARGET = 122.0, 46.0  # between steps; from a loss to its target
+BESIDE, WIDE = 38.0, 70.0  # between circles of a row, without and with numbers
+ROW, LOW = 70.0, 60.0  # between rows; the same in bands
+LANES, LANE = 12.0, 25.0  # more for lanes between two rows; more for each of these but the first
 BAND, TOTAL = 26.0, 70.0  # more between bands; from the losses to L
 BRANCHES = {1: (-10,), 2: (-14, -6), 3: (-15, -8, 9), 4: (-16, -9, 8, 15)}  # where branches enter, from the middle of a circle
 MARGIN, HEAD, WRITTEN, LEGEND, LEAST = 22.0, 30.0, 17.0, 16.0, 420.0
@@ -102,12 +94,8 @@ def measured(scene: Scene, head: int, legend: int) -> Grid:
         for number, names in enumerate(network.rows):
             entering = parameters_into(scene, names)
             if number or band:
-                y -= (
-                    (LOW if scene.ways else ROW)
-                    + LANES * bool(entering)
-                    + LANE * max(0, len(entering) - 1)
-                    + BAND * (not number)
-                )
+                y -= (LOW if scene.ways else ROW) + BAND * (not number)
+                y -= LANES * bool(entering) + LANE * max(0, len(entering) - 1)
             rows[band, number] = y
             for n, name in enumerate(entering):
                 lanes[name] = (y + RADIUS + 22 + LANE * n, BRANCHES[len(entering)][n])

@@ -72,17 +72,25 @@ class Routes:
 
     def continued(self, line: Line, lines: Sequence[Line]) -> Line:
         """A line in a lane, only from where the last one like it branched off: no piece of a lane is drawn twice."""
-        alike = (one for one in reversed(lines) if (one.lane, one.kind, one.state) == (line.lane, line.kind, line.state))
-        if not line.lane or (last := next(alike, None)) is None:
+        alike = [one for one in lines if (one.lane[:1], one.kind, one.state) == (line.lane[:1], line.kind, line.state)]
+        last = next((one for one in reversed(alike) if one.lane == line.lane), None)
+        forward = line.kind == "value"
+        if len(line.points) == 4 and line.lane:
+            return to_total(line, last, forward) if alike else line
+        if not line.lane or last is None:
             return line
-        to_total, forward = len(line.points) == 4, line.kind == "value"
-        if to_total and forward:
-            return dataclasses.replace(line, points=(*line.points[:2], last.points[1]), head=False)
-        if to_total:
-            return dataclasses.replace(line, points=(last.points[-2], *line.points[2:]))
         if forward:
             return dataclasses.replace(line, points=(last.points[1], *line.points[1:]))
         return dataclasses.replace(line, points=(*line.points[:-1], last.points[1]), head=False)
+
+
+def to_total(line: Line, last: Line | None, forward: bool) -> Line:
+    """The piece of a line to L that is not there yet: as far as the last one of its side, or as the way up into L."""
+    if forward:
+        joint = line.points[2] if last is None else last.points[1]
+        return dataclasses.replace(line, points=(*line.points[:2], joint), head=False)
+    joint = line.points[1] if last is None else last.points[-2]
+    return dataclasses.replace(line, points=(joint, *line.points[2:]))
 
 
 def returning(line: Line) -> Line:
