@@ -85,6 +85,9 @@ class Node:
         """The name; without one the operation on what it reads, one level deep."""
         if self.name:
             return self.name
+        if self.op == "constant":
+            value = self.attributes["value"]
+            return f"{value:g}" if not self.shape else self.op
         return f"{self.op}({', '.join(one.name or one.op for one in self.inputs)})"
 
     def __repr__(self) -> str:
@@ -168,7 +171,7 @@ def constant(value: Any, name: str = "", *, below: int | None = None) -> Node:
     """A node whose value is known: a number, or an array of real numbers; with `below`, of indices 0 … below − 1.
 
     >>> constant([[1.0, 2.0]])
-    constant() [1, 2]
+    constant [1, 2]
     """
     array = np.array(value)
     if array.dtype.kind not in "biuf":

@@ -73,7 +73,7 @@ def layout(scene: Scene, highlight: str | None = None, gradients: bool = False) 
 
 def width(scene: Scene, shapes: Mapping[str, Shape], lines: Sequence[Line]) -> float:
     """Of the whole picture: to the right of all that is drawn, and of what is written beside it."""
-    notes = 34.0 if any(item.value or item.gradient for item in scene.items.values()) else 0.0
+    notes = 56.0 if any(item.value or item.gradient for item in scene.items.values()) else 0.0
     right = max(one.x + one.width / 2 for one in shapes.values()) + notes
     return max(LEAST, right + MARGIN, *(x + MARGIN + 44 * scene.folded for line in lines for x, _ in line.points))
 

@@ -21,7 +21,7 @@ from bptt.graph.drawing.scene import Item, Scene
 from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words, look
 
 STEP, ROW, MARGIN, SWEEPS = 76.0, 66.0, 24.0, 8
-PATIENCE = 30  # seconds for Graphviz
+PATIENCE, INCH = 30, 72.0  # seconds for Graphviz; its unit, in points
 
 
 def layout(scene: Scene, engine: str = "auto", highlight: str | None = None) -> Sheet:
@@ -46,7 +46,8 @@ def layout(scene: Scene, engine: str = "auto", highlight: str | None = None) -> 
     height = max(y for way in shift.values() for _, y in way) + 20 + MARGIN
     words = (Words(MARGIN, MARGIN + 8, scene.title, "title"),)
     said = "; ".join(f"{link.target} reads {link.source}" for link in scene.links)
-    return Sheet(max(width, 260), height, scene.title, said, tuple(shapes.values()), tuple(lines), words)
+    width = max(width, 8.0 * len(scene.title) + 2 * MARGIN)
+    return Sheet(width, height, scene.title, said, [*shapes.values()], lines, words)
 
 
 def shape(item: Item, x: float, y: float, state: State) -> Shape:
@@ -118,5 +119,12 @@ def by_graphviz(scene: Scene, program: str) -> Places:
         done = subprocess.run([program, "-Tplain"], **asked)
     except (OSError, subprocess.SubprocessError) as reason:
         raise InputError("Graphviz did not lay out the graph", f"{program}: {reason}", "Take layout=grid") from reason
-    rows = [shlex.split(line) for line in done.stdout.decode().splitlines() if line.startswith("node ")]
-    return {key: [(72 * float(x), -72 * float(y))] for _, key, x, y, *_ in rows}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for kind, *row in map(shlex.split, done.stdout.decode().splitlines()):
+        if kind == "node":
+            found[row[0]] = [(INCH * float(row[1]), -INCH * float(row[2]))]
+        elif kind == "edge":  # a spline: every third of its points lies on it, and the ends are the shapes' own
+            numbers = [float(text) for text in row[3 : 3 + 2 * int(row[2])]]
+            points = [*zip(numbers[::2], numbers[1::2], strict=True)][3:-3:3]
+            found[f"{row[0]}>{row[1]}"] = [(INCH * x, -INCH * y) for x, y in points]
+    return found

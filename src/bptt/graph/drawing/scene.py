@@ -80,10 +80,11 @@ class Scene:
 
 def unrolled(net: Unrolled, values: Mapping[Node, Any] | None = None, *, numbers: bool = False, norms: bool = False) -> Scene:
     """The scene of an unrolled network; with values for its variables also the numbers, and the norms of gradients."""
-    table = differentiate(net.loss, net.parameters.values())
+    order = subgraph([net.loss])
+    table = differentiate(net.loss, [node for node in net.parameters.values() if node in order])
     shown = {node: place for node, place in net.places.items() if place.kind != "total" or chained(net.flow)}
     told = written(net, table, values or {}, numbers, norms)
-    links = between(shown, subgraph([net.loss]), table)
+    links = between(shown, order, table)
     drawn = {name for link in links for name in (link.source, link.target)}
     items = {
         node.name: Item(node.name, text(place), place.kind, place.base, place.time, place.way, *told(node))
