@@ -63,8 +63,8 @@ def evaluate(
 
     >>> from bptt import graph
     >>> x = graph.variable("x", (2,))
-    >>> graph.evaluate([x * x, graph.sum(x)], {x: [1.0, 3.0]})
-    [array([1., 9.]), np.float64(4.0)]
+    >>> [value.tolist() for value in graph.evaluate([x * x, graph.sum(x)], {x: [1.0, 3.0]})]
+    [[1.0, 9.0], 4.0]
     """
     single = isinstance(nodes, Node)
     results = [nodes] if isinstance(nodes, Node) else list(nodes)

@@ -59,7 +59,7 @@ def truncated(steps: int, k1: int, k2: int | None = None) -> Flow:
     """The losses of every k1 steps go back over the last k2: with k2 = k1 (None) one chain that is cut every k1 steps.
 
     >>> [(list(way.losses), way.first) for way in truncated(5, k1=2, k2=3)]
-    [([1, 2], 1), ([3, 4], 2), ([5], 3)]
+    [([1, 2], 1), ([3, 4], 2), ([5], 4)]
     >>> truncated(5, k1=2)
     [Way(losses=range(1, 6), first=1, edges={3: 0.0, 5: 0.0}, uses={})]
     """

@@ -13,7 +13,7 @@ from bptt.graph.drawing.sheet import Line, Point, Shape, beside
 
 APART, NEAR = 6.0, 4.0  # a gradient runs beside the value, this far away; in a lane
 STEEP = 110.0  # what leads further down than this into the next column goes through the gap
-OUT, FURTHER = 56.0, 34.0  # how far out a loop goes, and each more step that it bridges
+OUT, FURTHER = 56.0, 64.0  # how far out a loop goes, and each more step that it bridges
 BUS = 18.0  # below L
 
 

@@ -25,7 +25,7 @@ from bptt.graph.unroll import Kind, Network, Place, Unrolled
 KindShown = Kind | Literal["variable", "constant", "operation", "slope"]
 SYMBOLS = {
     **{"add": "+", "subtract": "−", "multiply": "∘", "divide": "÷", "negate": "−", "matmul": "·", "transpose": "T"},
-    **{"sum_to": "Σ", "power": "xᵖ", "sigmoid": "σ", "positive": "> 0", "broadcast": "copy", "part": "[ : ]"},
+    **{"sum_to": "Σ", "sigmoid": "σ", "positive": "> 0", "broadcast": "copy", "part": "[ : ]"},
     **{"concatenate": "join", "one_hot": "one-hot", "cross_entropy": "CE", "stop_gradient": "stop", "edge_weight": "ξ"},
 }
 
@@ -115,7 +115,7 @@ def operations(
         leaf = node.op in ("variable", "constant")
         kind: KindShown = "constant" if leaf else "operation" if node in old else "slope"
         kind = "variable" if node.op == "variable" else kind
-        symbol = number(node.attributes["value"]) if node.op == "constant" else SYMBOLS.get(node.op, node.op)
+        symbol = symbol_of(node)
         name = (labels or {}).get(node, node.name)
         items[keys[node]] = Item(
             keys[node], name or symbol, kind, node.op, value=told.get(node, symbol * bool(name and not leaf))
@@ -123,6 +123,15 @@ def operations(
         for one in dict.fromkeys(node.inputs):
             links.append(Link(keys[one], keys[node], cut=node.op == "stop_gradient", gradient=node not in old))
     return Scene(None, "a computation graph" + " and its gradients" * bool(set(order) - old), items, tuple(links))
+
+
+def symbol_of(node: Node) -> str:
+    """What stands for a node that has no name."""
+    if node.op == "constant":
+        return number(node.attributes["value"])
+    if node.op == "power":
+        return {2: "x²", 3: "x³"}.get(node.attributes["exponent"], f"x^{short(node.attributes['exponent'])}")
+    return SYMBOLS.get(node.op, node.op)
 
 
 def folded(network: Network) -> Scene:
