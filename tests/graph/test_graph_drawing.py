@@ -17,7 +17,8 @@ from bptt.errors import InputError
 from bptt.graph import flow as flows
 from bptt.graph import networks
 from bptt.graph.drawing import grid, layered, scene_of
-from bptt.graph.drawing.scene import short
+from bptt.graph.drawing.scene import between, short
+from bptt.graph.unroll import Place
 
 SVG = "{http://www.w3.org/2000/svg}"
 ALL = list(networks.NETWORKS)
@@ -75,6 +76,15 @@ def test_gradients_flow_where_the_table_has_terms():
     assert not any(link.gradient for link in scene_of(networks.tdnn().unroll(3)).links if link.source.startswith("x"))
     teacher = scene_of(networks.output_to_hidden(teacher=True).unroll(3))
     assert not any(link.gradient for link in teacher.links if link.source.startswith("y"))
+
+
+def test_what_lies_between_two_names():
+    """A gradient needs every operation on the way; a link is cut if all its ways are."""
+    x, y = graph.variable("x"), graph.variable("y")
+    a = graph.tanh(graph.stop_gradient(graph.exp(x)) + graph.stop_gradient(y) * y).named("a")
+    places = {node: Place("hidden", node.name) for node in (x, y, a)}
+    links = {link.source: link for link in between(places, graph.subgraph([a]), graph.differentiate(a, [x, y]))}
+    assert (links["x"].cut, links["x"].gradient) == (True, False) and (links["y"].cut, links["y"].gradient) == (False, True)
 
 
 def test_each_strategy_has_its_literal_picture():
@@ -221,7 +231,7 @@ def test_marks_are_explained_where_they_are():
 
 
 def test_any_graph_with_its_gradients():
-    x, w = graph.variable("x"), graph.variable("w<1>")
+    x, w = graph.variable("x"), graph.variable("w<_1>")
     z = (graph.tanh(w * x) ** 2).named("z")
     (slope,) = graph.gradients(z, [w])
     svg = graph.draw([z, slope], original=[z], labels={slope: "∂z/∂w"}, layout="grid")
