@@ -71,6 +71,16 @@ def test_the_table_has_every_node_between_and_the_terms_of_its_consumers():
     assert found[0] == pytest.approx(slope, rel=1e-12)
 
 
+def test_nothing_is_made_where_nothing_comes_back():
+    """What acts on z through a cut edge alone is not differentiated, not even into zeros."""
+    w, x = graph.variable("w"), graph.variable("x")
+    inner = graph.tanh(w)
+    z = graph.exp(graph.stop_gradient(graph.exp(inner))) * w + x
+    table = graph.differentiate(z, [w])
+    assert inner not in table.gradients and (inner, w) not in table.terms
+    assert graph.evaluate(table.gradients[w], {w: 0.3, x: 1.0}) == pytest.approx(np.exp(np.exp(np.tanh(0.3))))
+
+
 def test_a_consumer_that_reads_a_node_twice_counts_twice():
     x = graph.variable("x")
     (slope,) = graph.gradients(x * x, [x])

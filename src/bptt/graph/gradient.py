@@ -17,7 +17,7 @@ entry is made once. Source: Goodfellow, Bengio and Courville, Deep Learning, sec
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from bptt.errors import InputError, ShapeError
@@ -49,25 +49,27 @@ def differentiate(z: Node, wanted: Iterable[Node], seed: Any = None) -> Table:
     Arguments: z, one number, or of any shape if there is a seed; the wanted nodes; seed, ∂(what is meant)/∂z in the shape of z,
     1 by default. Raises InputError for a wanted node that z does not depend on, ShapeError for a seed that does not fit.
     """
-    wanted = list(wanted)
+    wanted = dict.fromkeys(wanted)
     order = subgraph([z])
     check(z, wanted, set(order))
     between = reached(order, wanted)
-    gradients, terms = {z: seed_of(z, seed)}, dict[tuple[Node, Node], Node]()
-    consumers: dict[Node, list[tuple[Node, int]]] = {node: [] for node in between}
+    consumers: dict[Node, list[tuple[Node, Callable[..., Node]]]] = {V: [] for V in between}
     for C in order:
         for number, V in enumerate(C.inputs):
-            if C in between and V in between and OPERATIONS[C.op].product(number) is not None:
-                consumers[V].append((C, number))
+            if C in between and V in between and (product := OPERATIONS[C.op].product(number)) is not None:
+                consumers[V].append((C, product))
+    gradients, terms = {z: seed_of(z, seed)}, dict[tuple[Node, Node], Node]()
     for V in reversed(order):
-        if V in between and V is not z:
-            for C, number in consumers[V]:
-                product = OPERATIONS[C.op].product(number)
-                assert product is not None
+        if V not in between or V is z:
+            continue
+        arrived: dict[Node, Node] = {}  # a consumer that reads V twice has two terms
+        for C, product in consumers[V]:
+            if C in gradients:  # else nothing of C comes back from z
                 term = product(gradients[C], C, *C.inputs, **C.attributes)
-                terms[C, V] = terms[C, V] + term if (C, V) in terms else term
-            arrived = [terms[C, V] for C in dict.fromkeys(C for C, _ in consumers[V])]
-            gradients[V] = total(arrived, V)
+                arrived[C] = arrived[C] + term if C in arrived else term
+        if arrived or V in wanted:
+            gradients[V] = total(list(arrived.values()), V)
+            terms |= {(C, V): term for C, term in arrived.items()}
     return Table(z, gradients, terms)
 
 
