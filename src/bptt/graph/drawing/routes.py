@@ -13,7 +13,7 @@ from bptt.graph.drawing.sheet import Line, Point, Shape, beside
 
 APART, NEAR = 6.0, 4.0  # a gradient runs beside the value, this far away; in a lane
 STEEP = 110.0  # what leads further down than this into the next column goes through the gap
-OUT, FURTHER = 56.0, 64.0  # how far out a loop goes, and each more step that it bridges
+OUT, FURTHER = 56.0, 80.0  # how far out a loop goes, and each more step that it bridges
 BUS = 18.0  # below L
 
 
@@ -62,13 +62,15 @@ class Routes:
     def loop(self, a: Shape, b: Shape, lag: int) -> Line:
         """What arrives some steps later, in a folded picture: around the right of all between."""
         if a is b:
-            x, half = a.x + 0.86 * a.width / 2, a.width / 4
-            return Line(((x, a.y - half), (x + 52, a.y - 34), (x + 52, a.y + 34), (x + 1, a.y + half)), curved=True, delay=lag)
+            r = a.width / 2
+            start, end = (a.x + 0.6 * r, a.y - 0.8 * r), (a.x + r + 1, a.y)
+            return Line((start, (a.x + r + 22, a.y - r - 28), (a.x + r + 56, a.y - 2), end), curved=True, delay=lag)
         low, high = sorted((a.y, b.y))
         side = max(one.x + one.width / 2 for one in self.shapes.values() if low <= one.y <= high)
-        start, end = a.x + a.width / 2, b.x + b.width / 2 + 1
-        bend = (side + 0.75 * (OUT + FURTHER * (lag - 1)) - (start + end) / 8) / 0.75  # the middle lies at ¾
-        return Line(((start, a.y), (bend, a.y), (bend, b.y), (end, b.y)), curved=True, delay=lag)
+        # It leaves at 37° towards where it leads: a loop to the circle itself is at its side.
+        left, right, y = a.x + 0.4 * a.width, b.x + b.width / 2 + 1, a.y + (0.3 if b.y > a.y else -0.3) * a.width
+        bend = (side + 0.75 * (OUT + FURTHER * (lag - 1)) - (left + right) / 8) / 0.75  # the middle lies at ¾
+        return Line(((left, y), (bend, y), (bend, b.y), (right, b.y)), curved=True, delay=lag)
 
     def continued(self, line: Line, lines: Sequence[Line]) -> Line:
         """A line in a lane, only from where the last one like it branched off: no piece of a lane is drawn twice."""
