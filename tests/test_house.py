@@ -17,7 +17,7 @@ SOURCE = Path(bptt.__file__).parent
 ROOMS = [
     ["errors", "files"],
     ["nest"],
-    ["reference"],
+    ["reference", "graph"],
     ["types"],
     ["data"],
     ["kernels"],
@@ -95,7 +95,7 @@ def test_the_public_names_are_these():
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
         *("Checkpointed", "LanguageModel", "Unroll", "diagnose"),
         *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
-        *("gradients", "losses", "nn", "reference", "testing"),
+        *("gradients", "graph", "losses", "nn", "reference", "testing"),
     }
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bptt.cli.drawing import add_flags, check_unused, run_drawing
 from bptt.cli.ending import one_line
 from bptt.cli.facts import all_facts, cited, facts, grid, word
 from bptt.cli.live import counting
@@ -31,6 +32,8 @@ bptt explain
 bptt explain truncated:k1=20,k2=40
 bptt explain full truncated:k1=16 randomized:mean=16 -o map.svg
 bptt explain --view cuts
+bptt explain --draw rnn --steps 3 --highlight h_3 -o rnn.svg
+bptt explain truncated:k1=2 --draw lstm --steps 4 --gradients -o cut.svg
 bptt explain --text "a line of your own" truncated:k1=5 randomized:mean=5 -o cuts.png
 bptt explain randomized:mean=16 --cite
 """
@@ -52,7 +55,8 @@ def parser() -> Parser:
     made = Parser(
         "explain",
         "Say what a gradient strategy is, and show with what weight each loss reaches each step before it. The weights\n"
-        "are measured: the strategy is run on a model with one parameter for each of them. Without a strategy: list all.",
+        "are measured: the strategy is run on a model with one parameter for each of them. Without a strategy: list all.\n"
+        "With --draw: a network as a graph, folded or unrolled through time, as a strategy cuts it.",
         EXAMPLE,
         "[STRATEGY …]",
     )
@@ -63,10 +67,11 @@ def parser() -> Parser:
     made.add_argument("--text", metavar="TEXT", help="the line of text to cut [one of Python's documentation]")
     for setting in SETTINGS:
         add_setting(made, setting)
-    made.add_argument("-o", "--output", metavar="FILE", help="also draw it, as FILE.svg or FILE.png")
+    made.add_argument("-o", "--output", metavar="FILE", help="also draw it, as FILE.svg or FILE.png (networks: .svg or .dot)")
     made.add_argument("--plugin", action="append", default=[], metavar="MODULE", help="a module with strategies of your own")
     made.add_argument("--cite", action="store_true", help="what to cite, as BibTeX, and nothing else")
     made.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_flags(made)
     return made
 
 
@@ -74,6 +79,9 @@ def run(args: argparse.Namespace) -> int:
     """Explain; draw if asked to."""
     table = with_plugins(args.plugin)
     numbers = {setting.key: convert(setting, getattr(args, setting.key, setting.default)) for setting in SETTINGS}
+    check_unused(args)
+    if args.draw is not None:
+        return run_drawing(args, [seeded(parse_strategy(one, table), numbers["seed"]) for one in args.strategy], numbers)
     text = line_of_text(args, numbers)
     check_strategies_named(args, numbers, text)
     if args.output:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,12 +48,13 @@ STYLE = {
 }
 
 
-def picture_path(name: str | os.PathLike[str]) -> Path:
+def picture_path(name: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> Path:
     """The path of a picture; InputError if its name has no ending that can be drawn, or its folder does not exist."""
     path = Path(name)
-    if path.suffix.lower() not in FORMATS:
-        todo = f"End it in {' or '.join(FORMATS)}: {path.stem or 'map'}.svg"
-        raise InputError("A picture is drawn as SVG or PNG, by the ending of its name", str(name), todo)
+    if path.suffix.lower() not in formats:
+        kinds = " or ".join(one[1:].upper() for one in formats)
+        todo = f"End it in {' or '.join(formats)}: {path.stem or 'map'}.svg"
+        raise InputError(f"A picture is drawn as {kinds}, by the ending of its name", str(name), todo)
     if not path.parent.is_dir():
         raise InputError("The folder of the picture does not exist", str(path.parent), "Make it first, or give another place")
     if path.is_dir():
