@@ -52,9 +52,9 @@ template <class L> BPTT_INLINE typename L::Vec reduced(typename L::Vec y, typena
 // 2^(k + plus), k from the low bits of `shifted`.
 template <class L> BPTT_INLINE typename L::Vec power(typename L::Vec shifted, int plus) {
   typedef ExpTable<typename L::Real> E;
-  typedef typename L::Int Int;
-  typename L::IntVec bits = (typename L::IntVec)shifted;
-  return (typename L::Vec)((bits << E::mantissa) + (Int(E::bias + plus) << E::mantissa));
+  typedef typename L::Unsigned Unsigned;  // the bits of a NaN may be any: their sum must be free to overflow
+  typename L::UnsignedVec bits = (typename L::UnsignedVec)shifted;
+  return (typename L::Vec)((bits << E::mantissa) + (Unsigned(E::bias + plus) << E::mantissa));
 }
 
 template <class L> BPTT_INLINE typename L::IntVec sign_bit() { return (typename L::IntVec)(-L::all(0)); }

@@ -25,15 +25,23 @@ namespace bptt {
 namespace {  // every instruction set has its own copy: the linker must not merge a wide one into a narrow path
 
 template <class Real> struct Bits;
-template <> struct Bits<float> { typedef int32_t type; };
-template <> struct Bits<double> { typedef int64_t type; };
+template <> struct Bits<float> {
+  typedef int32_t type;
+  typedef uint32_t unsigned_type;
+};
+template <> struct Bits<double> {
+  typedef int64_t type;
+  typedef uint64_t unsigned_type;
+};
 
 template <class Real_> struct Lanes {
   typedef Real_ Real;
   typedef typename Bits<Real>::type Int;
+  typedef typename Bits<Real>::unsigned_type Unsigned;
   static constexpr int count = BPTT_BYTES / sizeof(Real);
   typedef Real Vec __attribute__((vector_size(BPTT_BYTES)));
   typedef Int IntVec __attribute__((vector_size(BPTT_BYTES)));
+  typedef Unsigned UnsignedVec __attribute__((vector_size(BPTT_BYTES)));
   typedef Real Loose __attribute__((vector_size(BPTT_BYTES), aligned(sizeof(Real)), may_alias));
 
   // How many of the next `count` lanes there are, where `left` numbers are left.
