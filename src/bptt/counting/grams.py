@@ -46,7 +46,7 @@ class Level:
 
     def child(self, parents: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """The nodes of `parents`, each followed by a token; −1 where that never occurs."""
-        wanted = parents.astype(np.int64) * self.size + tokens
+        wanted = parents.astype(np.int64) * self.size + tokens.astype(np.int64)
         if not len(self.keys):
             return np.full(wanted.shape, -1)
         found = np.searchsorted(self.keys, wanted)
@@ -130,7 +130,7 @@ def count(
     Time grows as order · N log(piece). Beyond the tables it holds two node numbers per token (4 bytes each below two billion
     tokens) and about 50 bytes per position of a piece.
 
-    Raises InputError for an empty text, an id out of range or an order below 1.
+    Raises InputError for an empty text, an id out of range, an order below 1 or above N.
     """
     ids = np.asarray(ids)
     check(ids, order, size)
@@ -163,7 +163,7 @@ def number(
     distinct, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for start in starts:
         part = slice(start, start + piece)
-        pairs = nodes[part].astype(np.int64) * size + tokens[part]
+        pairs = nodes[part].astype(np.int64) * size + tokens[part].astype(np.int64)
         found, nodes[part], often = np.unique(pairs, return_inverse=True, return_counts=True)
         distinct.append(found)
         counts.append(often)
@@ -183,6 +183,9 @@ def check(ids: np.ndarray, order: int, size: int) -> None:
     if ids.ndim != 1 or not len(ids) or ids.dtype.kind not in "iu":
         given = f"{ids.dtype} of shape {ids.shape}"
         raise InputError("n-grams are counted in one row of ids, at least one", given, "Give the ids of a text")
+    if order > len(ids):
+        given = f"{len(ids)} tokens, order {order}"
+        raise InputError("The text is shorter than one n-gram", given, "Give a longer text, or a lower order")
     least, most = int(ids.min()), int(ids.max())
     if least < 0 or most >= size:
         raise InputError("An id is none of the vocabulary's", f"ids from {least} to {most}, {size} tokens", "Use its own ids")

@@ -164,7 +164,7 @@ class NGram:
         return self.smoothing.probabilities([*chain[::-1], *self._silence(order)], self.size)
 
     def remainder(self, order: int) -> np.ndarray:
-        """λ(c) of all contexts c of `order` − 1 tokens: P(x | c) = λ(c) P(x | c without its first token) for x unseen after c."""
+        """λ(c) of all contexts c of `order` − 1 tokens: P(x | c) = λ(c) P(x | c without its first token) for a new x."""
         table = self.tables[order - 1]
         kinds = None if table.kinds is None else table.kinds[:-1]
         own = Evidence(np.zeros(1, np.int64), table.total[:-1], kinds, table.discount)

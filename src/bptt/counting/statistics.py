@@ -60,7 +60,7 @@ class Statistics:
     tokens      N
     vocabulary  distinct tokens of the text, V
     orders      one `Order` each for n = 1, 2, …
-    content     the most frequent tokens that are no stop words, with their counts
+    content     the most frequent tokens with a letter or digit that are no stop words, with their counts
     stop_share  share of the tokens that are stop words
     tails       one `Tail` for each order; empty for a text too short to hold some of it out
     """
@@ -108,7 +108,8 @@ def statistics(
     grams = count(ids, order, len(vocab), progress)
     once = grams.levels[0]
     stops = np.array([is_stop_word(vocab.tokens(token), vocab.unit) for token in once.tokens.tolist()])
-    content = np.flatnonzero(~stops)
+    telling = [any(map(str.isalnum, vocab.tokens(token))) for token in once.tokens.tolist()]
+    content = np.flatnonzero(~stops & np.array(telling))
     content = content[np.argsort(-once.counts[content], kind="stable")][:top]
     return Statistics(
         vocab.unit,
@@ -163,10 +164,10 @@ def sentences(found: Statistics) -> list[str]:
             f"one in {large(1 / share) if share else large(math.inf)}; {100 * most:.0f} % of them occur once."
         )
     for held in found.tails[-1:]:
-        new, once = ([f"{name} {100 * shares[i]:.0f} %" for name, shares in held.predicted.items()] for i in (0, 1))
+        new, once = ([f"{name}: {100 * shares[i]:.0f} %" for name, shares in held.predicted.items()] for i in (0, 1))
         said.append(
             f"Of the {named(held.order)} in the last tenth of the text {100 * held.actual[0]:.0f} % are new "
-            f"(expected by {', '.join(new)}) and {100 * held.actual[1]:.0f} % were seen once before ({', '.join(once)})."
+            f"(expected: {'; '.join(new)}) and {100 * held.actual[1]:.0f} % were seen once before ({'; '.join(once)})."
         )
     return said
 

@@ -43,8 +43,8 @@ def tail(grams: Grams, held: np.ndarray, order: int, smoothings: Mapping[str, Sm
 
     >>> from bptt.counting import AddK, count
     >>> found = tail(count([0, 1, 0, 1, 2], 2, 4), np.array([0, 1, 0, 2]), 2, {"add 1": AddK(1)})
-    >>> found.actual, [round(share, 3) for share in found.predicted["add 1"]]
-    ((0.333, 0.333, 0.333, 0.0, 0.0), [0.444, 0.222, 0.333, 0.0, 0.0])
+    >>> [[round(share, 3) for share in shares] for shares in (found.actual, found.predicted["add 1"])]
+    [[0.333, 0.333, 0.333, 0.0, 0.0], [0.444, 0.222, 0.333, 0.0, 0.0]]
     """
     walked = [np.zeros(len(held), np.int64), *grams.walk(held)]
     total = len(held) - order + 1
