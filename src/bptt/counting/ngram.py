@@ -7,6 +7,7 @@ language model: the same targets, the same units, the same functions for samplin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,25 +120,21 @@ class NGram:
 
         The id V stands for nothing: before any token, `step([V], initial_state(1))` gives the distribution of the first one.
         """
-        self._need_counts()
-        kept = torch.cat([state, torch.where(ids < self.size, ids, -1)[:, None]], 1)[:, 1:]
-        if self.order == 1:
-            kept = state
-        with np.errstate(divide="ignore"):
-            rows = [np.log(self._row(tuple(token for token in row if token >= 0))) for row in kept.tolist()]
-        return torch.from_numpy(np.stack(rows)), kept
+        return self._step(ids, state)
 
     def stream(self, prefix: str = "", *, length: int = 200, allow_reserved: bool = False, **sampling: Any) -> Iterator[str]:
         """The continuation of `prefix` by `length` tokens, in pieces of text as they come, drawn as a neural model's are.
 
-        In reverse the text grows to the left, so it comes in one piece, which ends where `prefix` begins.
+        In reverse the text grows to the left, so it comes in one piece, which ends where `prefix` begins. A context that only
+        reserved tokens ever followed gives way to the shorter one, unless they are allowed.
         `sampling` may hold temperature, top_k, top_p and seed, as in `bptt.inference.generate`.
         """
         vocab = known(self.vocab)
         self._need_counts()
         forbidden = () if allow_reserved else tuple(vocab.reserved.values())
         begin = self._forward(read(vocab, prefix)).tolist() or [self.size]
-        drawn = generate(self.step, self.initial_state(1), begin, length=length, forbidden=forbidden, **sampling)
+        step = partial(self._step, without=forbidden)
+        drawn = generate(step, self.initial_state(1), begin, length=length, forbidden=forbidden, **sampling)
         return self._backwards(vocab, drawn, prefix) if self.reverse else pieces(vocab, prefix, drawn)
 
     def generate(self, prefix: str = "", **settings: Any) -> str:
@@ -180,6 +177,20 @@ class NGram:
         """What is known of contexts that were never seen, of all orders above `order`: nothing."""
         nowhere = np.array([-1])
         return [table.at(nowhere, nowhere) for table in self.tables[order:]]
+
+    def _step(self, ids: Tensor, state: Tensor, without: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        self._need_counts()
+        longer = torch.cat([state, torch.where(ids < self.size, ids, -1)[:, None]], 1)
+        kept = longer[:, longer.shape[1] - self.order + 1 :]
+        rows = [self._row_without(without, tuple(token for token in row if token >= 0)) for row in kept.tolist()]
+        with np.errstate(divide="ignore"):
+            return torch.from_numpy(np.log(np.stack(rows))), kept
+
+    def _row_without(self, tokens: tuple[int, ...], context: tuple[int, ...]) -> np.ndarray:
+        """The row of the longest end of `context` that some other token than these may follow; it has 0 for them."""
+        row = self._row(context)
+        row[list(tokens)] = 0.0
+        return row if row.any() or not context else self._row_without(tokens, context[1:])
 
     def _row(self, context: tuple[int, ...]) -> np.ndarray:
         """P(· | context) [V], the context in the order of reading."""
