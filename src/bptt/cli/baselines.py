@@ -25,9 +25,12 @@ def show(told: dict[str, Any]) -> None:
     print("\n" + seen_before(told))
     for line in notes(told):
         print("\n" + paragraph(line))
-    for part, view in (("sentence", sentence), ("ahead", futures), ("samples", samples)):
-        if part in told:
-            print("\n" + view(told[part]))
+    if "sentence" in told:
+        print("\n" + sentence(told["sentence"]))
+    if "ahead" in told:
+        print("\n" + futures(told["ahead"], told["reverse"]))
+    if "samples" in told:
+        print("\n" + samples(told["samples"], told["reverse"]))
 
 
 def perplexities(told: dict[str, Any]) -> str:
@@ -73,21 +76,31 @@ def sentence(told: dict[str, Any]) -> str:
     chances = [told["models"][name]["probabilities"] for name in names]
     rows = [[seen(token), *(f"{column[i]:.4g}" for column in chances)] for i, token in enumerate(told["tokens"])]
     rows.append(["all of it", *(likelihood(told["models"][name]["nats"]) for name in names)])
-    return figures(["probability of", *names], rows)
+    return figures(["probability of", *(folded(name) for name in names)], rows)
 
 
-def futures(told: dict[str, Any]) -> str:
-    """Per model a line for each step, with the likeliest tokens."""
-    parts = [paragraph(f"after … {seen(told['context'][-40:], 40)}")]
+def folded(name: str) -> str:
+    """A long name with its arguments below it."""
+    return name if len(name) <= 14 else name.replace(":", ":\n").replace(",", ",\n")
+
+
+def futures(told: dict[str, Any], reverse: bool) -> str:
+    """Per model a line for each step, with as many of the likeliest tokens as fit."""
+    context = f"before {seen(told['context'][:40], 40)} …" if reverse else f"after … {seen(told['context'][-40:], 40)}"
+    parts = [paragraph(context)]
     for name, rows in told["models"].items():
         lines = [f"{visible(name)}: steps ahead, entropy in bits, likeliest tokens"]
         for row in rows:
-            likely = "  ".join(f"{visible(seen(token))} {probability:.3f}" for token, probability in row["top"])
-            lines.append(f"{row['steps']:4}  {row['entropy']:6.3f}   {likely}"[: columns()])
+            line = f"{row['steps']:4}  {row['entropy']:6.3f} "
+            for token, probability in row["top"]:
+                entry = f"  {visible(seen(token))} {probability:.3f}"
+                line += entry if len(line + entry) <= columns() else ""
+            lines.append(line)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def samples(told: dict[str, Any]) -> str:
-    """What each model writes."""
-    return "\n\n".join(f"{visible(name)}:\n{printable(told['prefix'] + text)}" for name, text in told["texts"].items())
+def samples(told: dict[str, Any], reverse: bool) -> str:
+    """What each model writes, with the prefix where it stands."""
+    whole = {name: text + told["prefix"] if reverse else told["prefix"] + text for name, text in told["texts"].items()}
+    return "\n\n".join(f"{visible(name)}:\n{printable(text)}" for name, text in whole.items())

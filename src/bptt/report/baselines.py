@@ -9,12 +9,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bptt.report.comparison import record, records, text, texts
+from bptt.report.comparison import record, records, text
 from bptt.report.page import shell, write_page
 from bptt.report.run import Record
 from bptt.report.sections import MAX_LENGTH, Section, render
 from bptt.report.words import number, percent, significant, visible
 
+MAX_TOKENS = 200
 NOTHING = "–"
 
 
@@ -30,7 +31,7 @@ def write_baselines(path: Path | str, found: Record) -> Path:
     if found.get("sentence"):
         parts.append(Section("A sentence", render("sentence.html", **sentence(record(found.get("sentence"))))))
     if found.get("ahead"):
-        parts.append(Section("Steps ahead", render("ahead.html", **futures(record(found.get("ahead"))))))
+        parts.append(Section("Steps ahead", render("ahead.html", **futures(found))))
     if found.get("samples"):
         parts.append(Section("Samples", render("written.html", **samples(found))))
     title = text(found.get("text")).rpartition("/")[2] or "A text"
@@ -119,7 +120,8 @@ def sentence(found: Record) -> dict[str, Any]:
     """A row per token and a column per model."""
     models = {text(name): record(value) for name, value in record(found.get("models")).items()}
     columns = [value.get("probabilities") for value in models.values()]
-    tokens = texts(found.get("tokens"))
+    told = found.get("tokens")
+    tokens = [text(token) for token in told][:MAX_TOKENS] if isinstance(told, list) else []
     rows = [(visible(token), [chance(column, i) for column in columns]) for i, token in enumerate(tokens)]
     sums = [number(value.get("nats")) for value in models.values()]
     whole = ["0" if nats is None else power_of_ten(nats) for nats in sums]
@@ -142,15 +144,17 @@ def power_of_ten(nats: float) -> str:
 
 def futures(found: Record) -> dict[str, Any]:
     """Per model a row for each step ahead."""
+    told, reverse = record(found.get("ahead")), found.get("reverse") is True
     models = []
-    for name, rows in record(found.get("models")).items():
+    for name, rows in record(told.get("models")).items():
         lines = []
         for row in records(rows):
             pairs = [pair for pair in row.get("top") or () if isinstance(pair, list) and len(pair) == 2]
             likely = [(visible(text(token)), *chance([p], 0)) for token, p in pairs[:6]]
             lines.append((number(row.get("steps")), number(row.get("entropy")), likely))
         models.append((text(name), lines))
-    return {"context": visible(text(found.get("context"))[-60:], 60), "models": models}
+    context = text(told.get("context"))
+    return {"context": visible(context[:60] if reverse else context[-60:], 60), "models": models, "reverse": reverse}
 
 
 def samples(found: Record) -> dict[str, Any]:
