@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         ids = corpus.train.ids[::-1] if args.reverse else corpus.train.ids
         grams = count(ids, order, len(corpus.vocab), patient(progress))
     models = [(one, one.model(corpus.vocab, args.reverse).use(grams)) for one in asked]
+    extra = further(args, numbers, models, corpus)  # what cannot be answered is said before the text is measured
     told = {
         "text": name,
         "unit": corpus.vocab.unit,
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         "reverse": args.reverse,
         "orders": seen_before(grams, corpus.valid, args.reverse),
         "models": [measured(one, model, corpus, corpus.valid) for one, model in models],
-        **further(args, numbers, models, corpus),
+        **extra,
     }
     if network is not None:
         told["models"].append(of_network(args.what[0], network, corpus.valid))

@@ -19,7 +19,7 @@ def log_log(curves: Sequence[Sequence[tuple[float, float]]], names: Sequence[str
     """Curves of positive points on two logarithmic axes with a tick at each power of ten, each with its name at its start.
 
     >>> print(log_log([[(1, 100), (10, 10), (100, 1)]], ["a"]).splitlines()[0].strip())
-    100 ┤a
+    100 ┤a⠠⠄⡀
     """
     right = max(1.0, *(math.log10(x) for curve in curves for x, _ in curve))
     top = max(1.0, *(math.log10(y) for curve in curves for _, y in curve))

@@ -27,6 +27,7 @@ class MarkovChain:
 
     `model` is the n-gram model: rows, perplexity, probability of a text, generation.
 
+    >>> from bptt.counting import Laplace
     >>> chain = MarkovChain(1, Laplace(0), vocab=2).fit([0, 1, 0, 0])
     >>> [row.tolist() for row in chain.ahead([0], 2)]
     [[0.5, 0.5], [0.75, 0.25]]

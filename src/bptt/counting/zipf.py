@@ -74,5 +74,5 @@ def zipf(counts: np.ndarray, first: int = FIRST, last: int | None = None) -> Zip
     slope = float(dx @ dy / (dx @ dx))
     rest = dy - slope * dx
     error = float(np.sqrt(rest @ rest / max(len(x) - 2, 1) / (dx @ dx)))
-    fit = 1.0 - float(rest @ rest / (dy @ dy)) if dy.any() else 1.0
+    fit = 1.0 - float(rest @ rest / (dy @ dy)) if y.max() > y.min() else 1.0
     return Zipf(-slope, error, float(np.exp(y.mean() - slope * x.mean())), first, last, fit)
