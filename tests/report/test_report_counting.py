@@ -65,9 +65,7 @@ def test_the_page_of_a_text_has_its_figures(counted, tmp_path):
     assert '<h1 dir="auto">book.txt</h1>' in html and HOSTILE not in html and "红楼梦" in html
     for row in counted.orders:
         assert f"{row.zipf.exponent:.3f}" in html and f"{row.distinct:,.0f}" in html
-    assert (
-        html.count('class="s') > 6 and "expected by Kneser-Ney" in html and "http" not in re.sub(r'content="[^"]*"', "", html)
-    )
+    assert html.count('class="s') > 6 and "expected by Kneser-Ney" in html and "://" not in html
 
 
 @pytest.mark.parametrize(
