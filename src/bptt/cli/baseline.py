@@ -249,9 +249,10 @@ def futures(prefix: str | None, steps: int, models: list[tuple[Baseline, NGram]]
     context = prefix if prefix is not None else ids[:longest] if models[0][1].reverse else ids[len(ids) - longest :]
     for one, model in models:
         rows = []
-        with counting(f"{one.name} ahead") as progress:
+        with counting(f"{one.name} ahead") as bar:
+            progress = patient(bar)
             for k, row in enumerate(ahead(model, context, steps), 1):
-                patient(progress)(k, steps)
+                progress(k, steps)
                 likely = np.argsort(-row, kind="stable")[:SHOWN]
                 top = [[corpus.vocab.tokens(int(token)), float(row[token])] for token in likely]
                 rows.append({"steps": k, "entropy": entropy(row), "top": top})

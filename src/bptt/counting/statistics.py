@@ -98,7 +98,7 @@ def statistics(
     order     n-grams up to this length
     top       so many of the most frequent ones
     first, last  ranks that Zipf's law is fitted to, as for `zipf`
-    progress  called with (n-grams counted so far, in all)
+    progress  called with (n-grams counted so far, in all), for the whole text, then for what the tail is judged by
 
     The tail is judged on the last tenth of the text by the counts of the rest, all with the vocabulary of the whole.
     Raises InputError for an empty text and for settings out of range.
@@ -118,7 +118,7 @@ def statistics(
         [facts(grams, n, vocab, top, first, last) for n in range(1, order + 1) if len(grams.levels[n - 1])],
         [(vocab.tokens(int(once.tokens[node])), int(once.counts[node])) for node in content],
         float(once.counts[stops].sum() / len(ids)),
-        tails(ids, order, len(vocab)),
+        tails(ids, order, len(vocab), progress),
     )
 
 
@@ -141,12 +141,12 @@ def facts(grams: Grams, n: int, vocab: Vocabulary, top: int, first: int, last: i
     )
 
 
-def tails(ids: np.ndarray, order: int, size: int) -> list[Tail]:
+def tails(ids: np.ndarray, order: int, size: int, progress: Callable[[int, int], None] | None = None) -> list[Tail]:
     """The tails of all orders, judged on the end of the text; none for a text without room for it."""
     cut = len(ids) - int(HELD * len(ids))
     if min(cut, len(ids) - cut) < max(order, 10):
         return []
-    counted = count(ids[:cut], order, size)
+    counted = count(ids[:cut], order, size, progress)
     return [tail(counted, ids[cut:], n, SMOOTHINGS) for n in range(1, order + 1)]
 
 

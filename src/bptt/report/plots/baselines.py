@@ -30,7 +30,9 @@ def draw_baselines(found: Mapping[str, Any], path: str | os.PathLike[str]) -> No
             colour, endless = ORANGE if row["kind"] == "run" else BLUE, not math.isfinite(row["perplexity"])
             axes.barh(place, value, 0.62, color=colour, alpha=0.3 if endless else 1)
             shown = "∞" if endless else significant(row["perplexity"])
-            axes.annotate(shown, (value, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+            own = row.get("train_perplexity", 0.0)
+            beyond = max(value, own if math.isfinite(own) else 0.0)
+            axes.annotate(shown, (beyond, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
             if math.isfinite(row.get("train_perplexity", math.inf)):
                 axes.plot([row["train_perplexity"]] * 2, [place - 0.31, place + 0.31], color=INK, linewidth=1.6)
         axes.axvline(guess, color=QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
