@@ -56,7 +56,7 @@ bench: $(VENV)/installed ## speed and memory, each checked for correctness first
 sanitize: $(VENV)/installed-dev ## the compiled kernels under AddressSanitizer and UBSan
 	cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=None -DBPTT_SANITIZE=address,undefined
 	cmake --build build/sanitize
-	LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	BPTT_KERNEL_LIBRARY=$(CURDIR)/build/sanitize/libbptt_kernels.so $(BIN)/python -m pytest -s tests/kernels -m "not slow" \
 	-k "not operator and not environment and not forked"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bptt import gradients, graph, losses, nn, reference, testing
+    from bptt import counting, gradients, graph, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
     from bptt.diagnostics import compare, credit, diagnose
     from bptt.errors import (
@@ -48,7 +48,7 @@ _HOMES = {
     "types": "Carry Estimate Strategy Window",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-_ROOMS = ("gradients", "graph", "losses", "nn", "reference", "testing")
+_ROOMS = ("counting", "gradients", "graph", "losses", "nn", "reference", "testing")
 
 __all__ = [
     "Adaptive",
@@ -80,6 +80,7 @@ __all__ = [
     "Window",
     "citation",
     "compare",
+    "counting",
     "credit",
     "diagnose",
     "fit",

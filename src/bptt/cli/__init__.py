@@ -20,6 +20,8 @@ COMMANDS = {
     "score": "The probability of a sentence, token by token",
     "runs": "List the runs in a folder",
     "report": "Write the page on a run: curves, samples, settings",
+    "baseline": "Predict a text by counting: n-grams, Kneser-Ney, Markov chains, beside a run or alone",
+    "stats": "Count a text: frequent tokens and n-grams, Zipf's law, rare ones",
     "compare": "Compare gradient strategies on one model: bias, variance, time, memory, a race",
     "diagnose": "Say how far back a run's gradients reach, and what its truncation leaves out",
     "explain": "Say what a gradient strategy is, and draw which losses reach which steps",

@@ -1,5 +1,6 @@
 """The settings of a run as plain values: what a YAML file, the flags and config.yaml say, and the dataclasses they become."""
 
+from bptt.config.baselines import BASELINES, Baseline, parse_baseline
 from bptt.config.config import DEFAULT_CORPUS, Config, names_of, places_of
 from bptt.config.file import read_yaml
 from bptt.config.strategies import format_strategy, parse_strategy
@@ -8,8 +9,10 @@ from bptt.config.text import TextSettings
 from bptt.config.values import convert, plain
 
 __all__ = [
+    "BASELINES",
     "DEFAULT_CORPUS",
     "SETTINGS",
+    "Baseline",
     "Config",
     "Setting",
     "TextSettings",
@@ -18,6 +21,7 @@ __all__ = [
     "known",
     "names_of",
     "normal",
+    "parse_baseline",
     "parse_strategy",
     "places_of",
     "plain",

@@ -21,10 +21,15 @@ def parse_strategy(written: str, table: Table = STRATEGIES) -> Any:
     >>> parse_strategy("truncated:k1=64,k2=128")
     Truncated(k1=64, k2=128, update='stretch')
     """
+    return parse_value(written, table, "gradient strategy", "64")
+
+
+def parse_value(written: str, table: Table, what: str, example: str) -> Any:
+    """The value of a table's dataclass that "name:argument=value,…" means; `what` the table holds, an `example` of a number."""
     name, _, rest = written.partition(":")
     name = name.strip().lower()
     if name not in table:
-        raise InputError("There is no such gradient strategy", repr(name), did_you_mean(name, sorted(table)))
+        raise InputError(f"There is no such {what}", repr(name), did_you_mean(name, sorted(table)))
     fields = {field.name: field for field in dataclasses.fields(table[name]) if field.init}
     given: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
@@ -40,7 +45,7 @@ def parse_strategy(written: str, table: Table = STRATEGIES) -> Any:
     required = [key for key, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
     for key in required:
         if key not in given:
-            raise InputError(f"{name} needs {key}", repr(written), f"Write for example {name}:{key}=64")
+            raise InputError(f"{name} needs {key}", repr(written), f"Write for example {name}:{key}={example}")
     return table[name](**given)
 
 

@@ -68,6 +68,7 @@ class Chart:
     level  a dashed horizontal line with its label, for instance a threshold
     mark   a point (x, y) that matters, with its label
     log    a logarithmic y axis; values ≤ 0 become gaps
+    log_x  a logarithmic x axis, from the least x to the largest; points at x ≤ 0 are left out
     zero   the y axis starts at 0
     """
 
@@ -80,6 +81,7 @@ class Chart:
     mark: tuple[float, float, str] | None = None
     tone: str = "train"
     over: str = "step"
+    log_x: bool = False
 
     def view(self) -> dict[str, Any]:
         """Everything that `chart.html` prints, or a view with `empty` set when no point can be drawn."""
@@ -102,6 +104,7 @@ class Chart:
             "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
             "data": {
                 "hi": x.hi,
+                "lo": x.lo if x.log else None,
                 "at": "step #" if self.over == "step" else f"# {self.over}",
                 "lines": [_readout(line) for line in lines if line.kind != "raw"],
             },
@@ -109,12 +112,15 @@ class Chart:
 
     def _drawable(self, points: Sequence[Point]) -> list[Point]:
         lowest = 1 / HUGE if self.log else -HUGE
-        return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if 0 <= x <= HUGE]
+        least = 1 / HUGE if self.log_x else 0
+        return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if least <= x <= HUGE]
 
     def _axes(self, lines: Sequence[Line]) -> tuple[Axis, Axis]:
         values = [y for line in lines for y in _framed(line)] + ([self.level[0]] if self.level else [])
         hi = max(x for line in lines for x, _ in line.points)
-        return Axis(0.0, hi if hi > 0 else 1.0), _padded(min(values), max(values), self.log, self.zero)
+        lo = min(x for line in lines for x, _ in line.points)
+        width = Axis(lo, hi if hi > lo else 2 * lo, log=True) if self.log_x else Axis(0.0, hi if hi > 0 else 1.0)
+        return width, _padded(min(values), max(values), self.log, self.zero)
 
 
 def path(points: Sequence[Point], x: Axis, y: Axis) -> str:

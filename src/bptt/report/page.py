@@ -36,7 +36,7 @@ def write_report(run_dir: Path | str, sections: Sections = SECTIONS) -> Path:
 
     Example: `write_report("runs/book")`.
     """
-    return _write(Path(run_dir) / "report.html", page(read_run(run_dir), sections))
+    return write_page(Path(run_dir) / "report.html", page(read_run(run_dir), sections))
 
 
 def write_comparison(path: Path | str, found: Record) -> Path:
@@ -49,10 +49,11 @@ def write_comparison(path: Path | str, found: Record) -> Path:
 
     Example: `write_comparison("compare.html", bptt.compare(model, corpus, strategies).to_json())`.
     """
-    return _write(Path(path), render("compared.html", title=comparison_title(found), **shell([compared(found)])))
+    return write_page(Path(path), render("compared.html", title=comparison_title(found), **shell([compared(found)])))
 
 
-def _write(target: Path, html: str) -> Path:
+def write_page(target: Path, html: str) -> Path:
+    """Write a page, whole or not at all; InputError where that cannot be."""
     try:
         write_durably(target, html.encode("utf-8", "replace"))
     except OSError as error:

@@ -5,6 +5,9 @@ function readout(plot) {
   const data = JSON.parse(plot.querySelector("script").textContent);
   const cursor = plot.querySelector(".cursor"), box = plot.querySelector(".readout");
   let at = data.hi;
+  // Where a value lies along the axis, from 0 to 1, and back; an axis with a lower end is logarithmic.
+  const place = (value) => data.lo ? Math.log(value / data.lo) / Math.log(data.hi / data.lo) : value / data.hi;
+  const value = (share) => data.lo ? data.lo * (data.hi / data.lo) ** share : share * data.hi;
 
   function nearest(points) {
     let lo = 0, hi = points.length - 1;
@@ -18,10 +21,10 @@ function readout(plot) {
   function show() {
     // Curves over something else than the step share no points, and may end before the others.
     const apart = data.at !== "step #";
-    const reached = data.lines.filter((line) => !apart || at <= line.points.at(-1)[0] + 0.02 * data.hi);
+    const reached = data.lines.filter((line) => !apart || place(at) <= place(line.points.at(-1)[0]) + 0.02);
     const rows = reached.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
     if (!rows.length) return hide();
-    const step = apart ? at : rows[0].point[0], share = step / data.hi;
+    const step = apart ? at : rows[0].point[0], share = place(step);
     const head = document.createElement("b");
     head.textContent = data.at.replace("#", (data.hi >= 100 || !apart ? Math.round(step) : Number(step.toFixed(1))).toLocaleString("en"));
     box.replaceChildren(head, ...rows.map(({ line, point }) => {
@@ -41,7 +44,7 @@ function readout(plot) {
 
   function point(event) {
     const frame = plot.getBoundingClientRect();
-    at = Math.min(Math.max((event.clientX - frame.left) / frame.width, 0), 1) * data.hi;
+    at = value(Math.min(Math.max((event.clientX - frame.left) / frame.width, 0), 1));
     show();
   }
 
@@ -53,7 +56,7 @@ function readout(plot) {
     const move = { ArrowLeft: -0.01, ArrowRight: 0.01, Home: -1, End: 1 }[event.key];
     if (move === undefined) return;
     event.preventDefault();
-    at = Math.min(Math.max(at + move * data.hi, 0), data.hi);
+    at = value(Math.min(Math.max(place(at) + move, 0), 1));
     show();
   });
 }
