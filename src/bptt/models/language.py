@@ -16,7 +16,7 @@ from bptt import inference
 from bptt.data import Tokens, Vocabulary
 from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.inference import TokenScore
-from bptt.metrics import Score
+from bptt.metrics import PERPLEXITY, Measure, Score
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.models.unroll import Unroll
 from bptt.nn import GRU, LSTM, RNN, from_scratch_
@@ -98,6 +98,8 @@ class LanguageModel(nn.Module):
     >>> logits.shape
     torch.Size([2, 50])
     """
+
+    measure: Measure = PERPLEXITY
 
     def __init__(self, cell: str | nn.Module = "gru", *, vocab: Vocabulary | int, **settings: Any) -> None:
         super().__init__()
