@@ -67,7 +67,7 @@ class Measure:
     """What the mean loss of a kind of model is called, and the figure that people judge it by, lower is better.
 
     name  of the figure: perplexity, rmse, mae
-    loss  of the mean loss itself: nats, loss
+    loss  of the mean loss itself: nats, mean_loss
     of    from the mean loss to the figure
     more  further figures, properties of `Score` by name
     """
@@ -101,5 +101,5 @@ def same(mean: float) -> float:
 
 
 PERPLEXITY = Measure("perplexity", "nats", perplexity, ("bits_per_token", "bits_per_character"))
-RMSE = Measure("rmse", "loss", root)
-MAE = Measure("mae", "loss", same)
+RMSE = Measure("rmse", "mean_loss", root)
+MAE = Measure("mae", "mean_loss", same)

@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": "Let a run's model write on",
     "score": "The probability of a sentence, token by token",
     "runs": "List the runs in a folder",
+    "forecast": "Forecast a series, and judge it against the baselines",
     "report": "Write the page on a run: curves, samples, settings",
     "compare": "Compare gradient strategies on one model: bias, variance, time, memory, a race",
     "diagnose": "Say how far back a run's gradients reach, and what its truncation leaves out",

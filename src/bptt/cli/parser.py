@@ -80,7 +80,7 @@ def add_setting(group: Any, setting: Setting) -> None:
 def shown(value: Any) -> str:
     """A default as one would write it."""
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return ", ".join(map(str, value)) or "none"
     return "none" if value is None else "no" if value is False else "yes" if value is True else str(value)
 
 

@@ -29,6 +29,7 @@ class Judged:
     errors        the accuracies over all folds, by name
     covered       {level: coverage}
     by_step       [horizon] RMSE of each step ahead over the folds
+    fitted        as it was for the last fold: without refit, on what lies before the first origin
     """
 
     name: str
@@ -39,6 +40,7 @@ class Judged:
     errors: dict[str, float]
     covered: dict[float, float]
     by_step: np.ndarray
+    fitted: Fitted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,7 +125,7 @@ def rolled(
         lower, upper = (np.concatenate([each[side] for each in bounds if each is not None], 1) for side in (0, 1))
     covered = {} if lower is None or upper is None else {level: coverage(came, lower[i], upper[i]) for i, level in enumerate(levels)}
     by_step = np.array([rmse(came[:, k], forecasts[:, k]) for k in range(horizon)])
-    return Judged(name, about, forecasts, lower, upper, accuracies(came, forecasts, scale), covered, by_step)
+    return Judged(name, about, forecasts, lower, upper, accuracies(came, forecasts, scale), covered, by_step, one)
 
 
 def scale_of(series: Series, first: int) -> np.ndarray:

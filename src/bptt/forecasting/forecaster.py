@@ -78,6 +78,11 @@ class Forecaster:
             raise InputError("This forecaster is not fitted", repr(self), "Call fit(series) first")
         return self._fitted
 
+    def check(self) -> Forecaster:
+        """Itself, if there is such a model and its settings can be; InputError else, as from `fit`."""
+        make(self.model, self._how({}))
+        return self
+
     @property
     def forecasting(self) -> ForecastSettings:
         """The settings of the forecast, checked."""

@@ -24,8 +24,13 @@ METHODS: dict[str, type[Method]] = {
 BASELINES = ("naive", "seasonal-naive", "drift", "linear", "mlp")
 
 
-def make(name: str, how: How) -> Method:
-    """The method of that name; InputError for a name that is none."""
+def check_name(name: str) -> str:
+    """The name; InputError for one that is none."""
     if name not in METHODS:
         raise InputError("There is no such model", f"model={name!r}", did_you_mean(str(name), list(METHODS)))
-    return METHODS[name](how)
+    return name
+
+
+def make(name: str, how: How) -> Method:
+    """The method of that name."""
+    return METHODS[check_name(name)](how)

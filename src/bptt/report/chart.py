@@ -62,6 +62,16 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
+class Band:
+    """An area between a lower and an upper curve over the same places; `kind` as of a `Line`, whose colour it takes."""
+
+    name: str
+    lower: Sequence[Point]
+    upper: Sequence[Point]
+    kind: str = "main"
+
+
+@dataclasses.dataclass(frozen=True)
 class Chart:
     """One plot: curves over the step, or over what `over` names.
 
@@ -69,6 +79,9 @@ class Chart:
     mark   a point (x, y) that matters, with its label
     log    a logarithmic y axis; values ≤ 0 become gaps
     zero   the y axis starts at 0
+    lo     where the x axis starts
+    labels places on the x axis and what stands there, such as dates, in place of round numbers
+    bands  areas behind the curves
     """
 
     title: str
@@ -80,6 +93,9 @@ class Chart:
     mark: tuple[float, float, str] | None = None
     tone: str = "train"
     over: str = "step"
+    lo: float = 0.0
+    labels: Sequence[tuple[float, str]] = ()
+    bands: Sequence[Band] = ()
 
     def view(self) -> dict[str, Any]:
         """Everything that `chart.html` prints, or a view with `empty` set when no point can be drawn."""
@@ -95,12 +111,15 @@ class Chart:
             "tone": self.tone,
             "over": self.over,
             "legend": [line for line in lines if len(lines) > 1],
+            "areas": [{"kind": band.kind, "line": area(band, x, y)} for band in self.bands],
             "paths": [{"kind": line.kind, "line": path(line.points, x, y), "dots": dots(line, x, y)} for line in lines],
-            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
+            "x_ticks": [(100 * x.share(t), label) for t, label in self.labels if x.holds(t)]
+            or [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
             "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
             "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
             "data": {
+                "lo": x.lo,
                 "hi": x.hi,
                 "at": "step #" if self.over == "step" else f"# {self.over}",
                 "lines": [_readout(line) for line in lines if line.kind != "raw"],
@@ -109,12 +128,13 @@ class Chart:
 
     def _drawable(self, points: Sequence[Point]) -> list[Point]:
         lowest = 1 / HUGE if self.log else -HUGE
-        return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if 0 <= x <= HUGE]
+        return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if self.lo <= x <= HUGE]
 
     def _axes(self, lines: Sequence[Line]) -> tuple[Axis, Axis]:
         values = [y for line in lines for y in _framed(line)] + ([self.level[0]] if self.level else [])
+        values += [y for band in self.bands for edge in (band.lower, band.upper) for _, y in self._drawable(edge) if y is not None]
         hi = max(x for line in lines for x, _ in line.points)
-        return Axis(0.0, hi if hi > 0 else 1.0), _padded(min(values), max(values), self.log, self.zero)
+        return Axis(self.lo, hi if hi > self.lo else self.lo + 1.0), _padded(min(values), max(values), self.log, self.zero)
 
 
 def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
@@ -128,6 +148,16 @@ def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
         pieces.append(f"{'L' if pen_down else 'M'}{_place(at, value, x, y)}{'' if pen_down else 'h0'}")
         pen_down = True
     return "".join(pieces)
+
+
+def area(band: Band, x: Axis, y: Axis) -> str:
+    """The SVG path around a band, once forth along its upper edge and back along the lower, where both are known."""
+    both = [(at, low, high) for (at, low), (_, high) in zip(band.lower, band.upper, strict=True) if low is not None and high is not None]
+    if not both:
+        return ""
+    there = [_place(at, high, x, y) for at, _, high in both]
+    back = [_place(at, low, x, y) for at, low, _ in reversed(both)]
+    return "M" + "L".join([*there, *back]) + "Z"
 
 
 def dots(line: Line, x: Axis, y: Axis) -> str:

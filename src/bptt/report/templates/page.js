@@ -17,11 +17,11 @@ function readout(plot) {
 
   function show() {
     // Curves over something else than the step share no points, and may end before the others.
-    const apart = data.at !== "step #";
-    const reached = data.lines.filter((line) => !apart || at <= line.points.at(-1)[0] + 0.02 * data.hi);
+    const apart = data.at !== "step #", slack = 0.02 * (data.hi - data.lo);
+    const reached = data.lines.filter((line) => !apart || at <= line.points.at(-1)[0] + slack && at >= line.points[0][0] - slack);
     const rows = reached.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
     if (!rows.length) return hide();
-    const step = apart ? at : rows[0].point[0], share = step / data.hi;
+    const step = apart ? at : rows[0].point[0], share = (step - data.lo) / (data.hi - data.lo);
     const head = document.createElement("b");
     head.textContent = data.at.replace("#", (data.hi >= 100 || !apart ? Math.round(step) : Number(step.toFixed(1))).toLocaleString("en"));
     box.replaceChildren(head, ...rows.map(({ line, point }) => {
@@ -41,7 +41,7 @@ function readout(plot) {
 
   function point(event) {
     const frame = plot.getBoundingClientRect();
-    at = Math.min(Math.max((event.clientX - frame.left) / frame.width, 0), 1) * data.hi;
+    at = data.lo + Math.min(Math.max((event.clientX - frame.left) / frame.width, 0), 1) * (data.hi - data.lo);
     show();
   }
 
@@ -53,7 +53,7 @@ function readout(plot) {
     const move = { ArrowLeft: -0.01, ArrowRight: 0.01, Home: -1, End: 1 }[event.key];
     if (move === undefined) return;
     event.preventDefault();
-    at = Math.min(Math.max(at + move * data.hi, 0), data.hi);
+    at = Math.min(Math.max(at + move * (data.hi - data.lo), data.lo), data.hi);
     show();
   });
 }
