@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,10 +22,10 @@ from bptt.config import read_yaml
 from bptt.config.forecast import FORECAST_SETTINGS, OTHERS, ForecastConfig
 from bptt.data.series import Series
 from bptt.data.source import table_of
-from bptt.errors import BpttError, DivergedError, InputError, Interrupted
+from bptt.errors import DivergedError, InputError, Interrupted
 from bptt.forecasting import STEPS, Backtest, Curves, Forecast, Forecaster
 from bptt.forecasting.backtest import k_steps, origins_of
-from bptt.forecasting.fitted import Fitted, training_steps
+from bptt.forecasting.fitted import training_steps
 from bptt.forecasting.keeping import save
 from bptt.forecasting.record import record
 from bptt.forecasting.recurrent import Recurrent
@@ -53,10 +52,13 @@ bptt forecast sales.csv --target units --model linear --horizon 12 --folds 8 --o
 
 def parser() -> Parser:
     """The flags of `bptt forecast`."""
-    about = "Forecast a series: train a model, judge it on the past beside the baselines, and say what comes, with a page of pictures."
+    about = "Forecast a series: train a model, judge it on the past beside the baselines, say what comes, and draw it all."
     made = Parser("forecast", about, EXAMPLE, "[SERIES]")
     made.add_argument(
-        "series", nargs="?", metavar="SERIES", help="CSV or Parquet file, NAME for $BPTT_DATA/NAME.csv, or sine, the textbook's [sine]"
+        "series",
+        nargs="?",
+        metavar="SERIES",
+        help="CSV or Parquet file, NAME for $BPTT_DATA/NAME.csv, or sine, the textbook's [sine]",
     )
     run = made.add_argument_group("run")
     run.add_argument("--out", metavar="RUN", help="run directory [runs/<series>-<model>-<number>]")
@@ -64,7 +66,9 @@ def parser() -> Parser:
     run.add_argument("--resume", metavar="RUN", help="go on with this run, as if nothing had happened")
     run.add_argument("--config", metavar="FILE", help="settings as YAML, one 'key: value' per line; flags win")
     run.add_argument("--print-config", action="store_true", help="print the settings as YAML, and do not train")
-    run.add_argument("--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}")
+    run.add_argument(
+        "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
+    )
     run.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")
     run.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
     for title, keys in GROUPS.items():
@@ -90,7 +94,13 @@ def run(args: argparse.Namespace) -> int:
     names = [name for name in judge.against if name != judge.model]
     with working(f"backtest against {len(names)} baselines", args) as count:
         backtest = forecaster.backtest(
-            series, horizon=horizon, folds=judge.folds, stride=judge.stride, refit=judge.refit, against=names, progress=progress(count, names, judge)
+            series,
+            horizon=horizon,
+            folds=judge.folds,
+            stride=judge.stride,
+            refit=judge.refit,
+            against=names,
+            progress=progress(count, names, judge),
         )
     forecast = forecaster.predict(horizon, after=series)
     curves = {} if judge.refit else curves_of(backtest, series, first)
@@ -103,7 +113,13 @@ def opened(args: argparse.Namespace, strategies: Mapping[str, Any]) -> tuple[For
     """The settings, new ones or those of a run that is resumed, and the run's place."""
     flags = {key: value for key, value in vars(args).items() if key in FORECAST_SETTINGS}
     if args.resume:
-        for flag, given in (("SERIES", args.series), ("--config", args.config), ("--out", args.out), ("--overwrite", args.overwrite), *flags.items()):
+        for flag, given in (
+            ("SERIES", args.series),
+            ("--config", args.config),
+            ("--out", args.out),
+            ("--overwrite", args.overwrite),
+            *flags.items(),
+        ):
             if given:
                 raise InputError(f"A resumed run has its own settings and place: {flag} is for new ones", "", "Leave it out")
         saved = RunDirectory(args.resume).require().read_config()
@@ -138,7 +154,7 @@ def trained(args: argparse.Namespace, config: ForecastConfig, series: Series, ou
     listeners = [emit_event] if args.json else []
     try:
         with display(
-            config.train, heading, steps - 1, quiet=args.quiet or args.json, measure=measure_of(config), unit="steps"
+            config.train, heading, steps - 1, quiet=args.quiet or args.json, measure=measure_of(config), unit="steps", pause=2.0
         ) as shown:
             how = {"resume": True} if args.resume else {"overwrite": args.overwrite, "config": settings}
             return forecaster.fit(series, out=out, listeners=[*listeners, shown], **how)
@@ -155,15 +171,25 @@ def measure_of(config: ForecastConfig) -> Any:
     return LOSSES[config.given.get("loss", "squared")][1]
 
 
-def plain(forecaster: Forecaster, config: ForecastConfig, series: Series, out: Path, flat: Mapping[str, Any], *, overwrite: bool) -> None:
+def plain(
+    forecaster: Forecaster, config: ForecastConfig, series: Series, out: Path, flat: Mapping[str, Any], *, overwrite: bool
+) -> None:
     """A model that is not trained through time, and a run directory without metrics and checkpoints."""
     forecaster.fit(series)
     directory = RunDirectory(out)
     with hold(directory, resume=False, overwrite=overwrite):
         directory.clear()
         directory.write("config.yaml", as_yaml(flat))
-        directory.write("env.json", as_json("env.json", environment(torch.device("cpu"), config.train.dtype, config.judge.model)))
-        facts = {**series.facts, "train": forecaster.fitted.train, "valid": len(series) - forecaster.fitted.train, "period": series.period, "notes": list(series.notes)}
+        directory.write(
+            "env.json", as_json("env.json", environment(torch.device("cpu"), config.train.dtype, config.judge.model))
+        )
+        facts = {
+            **series.facts,
+            "train": forecaster.fitted.train,
+            "valid": len(series) - forecaster.fitted.train,
+            "period": series.period,
+            "notes": list(series.notes),
+        }
         directory.write("corpus.json", as_json("corpus.json", facts))
 
 
@@ -209,12 +235,23 @@ def write(out: Path, forecaster: Forecaster, found: Mapping[str, Any], forecast:
     draw_forecast(found, plots)
 
 
-def summary(args: argparse.Namespace, out: Path, page: Path | None, backtest: Backtest, curves: Mapping[str, Curves], forecast: Forecast) -> None:
+def summary(
+    args: argparse.Namespace, out: Path, page: Path | None, backtest: Backtest, curves: Mapping[str, Curves], forecast: Forecast
+) -> None:
     """The table, the first steps of the forecast, and where everything is."""
     rows = backtest.rows()
     if args.json:
         errors = {name: found.errors for name, found in curves.items()}
-        emit({"event": "forecast", "path": str(out), "report": str(page) if page else None, "backtest": rows, "ahead": errors, "forecast": forecast.rows()})
+        emit(
+            {
+                "event": "forecast",
+                "path": str(out),
+                "report": str(page) if page else None,
+                "backtest": rows,
+                "ahead": errors,
+                "forecast": forecast.rows(),
+            }
+        )
         return
     if args.quiet:
         print(out)
@@ -222,20 +259,47 @@ def summary(args: argparse.Namespace, out: Path, page: Path | None, backtest: Ba
     print(columns(rows, backtest.models[0].name))
     if curves:
         steps = next(iter(curves.values())).steps
-        print("\n" + columns([{"RMSE, k steps ahead": name, **{f"k={k}": c.errors[k] for k in steps}} for name, c in curves.items()], backtest.models[0].name))
+        print(
+            "\n"
+            + columns(
+                [{"RMSE, k steps ahead": name, **{f"k={k}": c.errors[k] for k in steps}} for name, c in curves.items()],
+                backtest.models[0].name,
+            )
+        )
     for note in forecast.notes:
         say(f"bptt: note: {note}.")
     place = shlex.quote(str(out))
     print()
-    print(table([("forecast", str(out / "forecast.csv")), ("plots", str(out / "plots")), ("run", place), ("report", str(page or "not written"))], 0))
+    print(
+        table(
+            [
+                ("forecast", str(out / "forecast.csv")),
+                ("plots", str(out / "plots")),
+                ("run", place),
+                ("report", str(page or "not written")),
+            ],
+            0,
+        )
+    )
 
 
 def columns(rows: list[dict[str, Any]], own: str) -> str:
     """Dicts of figures as a table, the model that was asked for with a mark."""
     heads = list(rows[0])
-    lines = [heads, *([f"{row[heads[0]]} *" if row[heads[0]] == own else str(row[heads[0]]), *(shown(name, row[name]) for name in heads[1:])] for row in rows)]
+    lines = [
+        heads,
+        *(
+            [
+                f"{row[heads[0]]} *" if row[heads[0]] == own else str(row[heads[0]]),
+                *(shown(name, row[name]) for name in heads[1:]),
+            ]
+            for row in rows
+        ),
+    ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    return "\n".join("  ".join(text.ljust(widths[0]) if i == 0 else text.rjust(widths[i]) for i, text in enumerate(line)) for line in lines)
+    return "\n".join(
+        "  ".join(text.ljust(widths[0]) if i == 0 else text.rjust(widths[i]) for i, text in enumerate(line)) for line in lines
+    )
 
 
 def shown(name: str, value: float) -> str:
@@ -245,7 +309,9 @@ def shown(name: str, value: float) -> str:
 
 def free_place(config: ForecastConfig) -> Path:
     """runs/<series>-<model>-<number>, with the first number that is free."""
-    name = "".join(char if char.isalnum() or char in "._-" else "-" for char in Path(config.series).stem).strip(".-") or "series"
+    name = (
+        "".join(char if char.isalnum() or char in "._-" else "-" for char in Path(config.series).stem).strip(".-") or "series"
+    )
     number = 1
     while (place := Path("runs") / f"{name}-{config.judge.model}-{number}").exists():
         number += 1

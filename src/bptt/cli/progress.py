@@ -7,6 +7,7 @@ never a control code.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -28,17 +29,25 @@ SAMPLE_CHARACTERS = 400
 
 @contextlib.contextmanager
 def display(
-    settings: TrainSettings, heading: str, per_epoch: int, *, quiet: bool, measure: Measure = PERPLEXITY, unit: str = "tokens"
+    settings: TrainSettings,
+    heading: str,
+    per_epoch: int,
+    *,
+    quiet: bool,
+    measure: Measure = PERPLEXITY,
+    unit: str = "tokens",
+    pause: float = 0.0,
 ) -> Iterator[Listener]:
     """A listener that shows a run to whoever looks at standard error.
 
     heading    what is trained on, in one line
     per_epoch  losses in an epoch, in the unit of the data
+    pause      seconds between the lines of two epochs: where an epoch takes a blink, most of them go untold
     """
     if quiet:
         yield lambda event: None
         return
-    state = State(settings, heading, per_epoch, measure, unit)
+    state = State(settings, heading, per_epoch, measure, unit, pause)
     if on_terminal():
         from bptt.cli.live import live
 
@@ -65,9 +74,15 @@ class State:
     """What the events have told so far, in the words of a person."""
 
     def __init__(
-        self, settings: TrainSettings, heading: str, per_epoch: int, measure: Measure = PERPLEXITY, unit: str = "tokens"
+        self,
+        settings: TrainSettings,
+        heading: str,
+        per_epoch: int,
+        measure: Measure = PERPLEXITY,
+        unit: str = "tokens",
+        pause: float = 0.0,
     ) -> None:
-        self.heading, self.measure, self.unit = heading, measure, unit
+        self.heading, self.measure, self.unit, self.pause = heading, measure, unit, pause
         self.epochs, self.per_epoch = settings.epochs, max(per_epoch, 1)
         self.epoch, self.step, self.tokens, self.seconds = 1, 0, 0, 0.0
         self.base: tuple[int, float] | None = None
@@ -145,6 +160,16 @@ class Story:
     def __init__(self, state: State) -> None:
         self.state = state
         self.waiting: Event | None = None
+        self.held: str | None = None
+        self.told = -math.inf
+
+    def _paced(self, line: str) -> list[str]:
+        """The line of an epoch, unless another was told a moment ago: then it waits for the end."""
+        if time.monotonic() - self.told < self.state.pause:
+            self.held = line
+            return []
+        self.told, self.held = time.monotonic(), None
+        return [line]
 
     def lines(self, event: Event) -> list[str]:
         """The lines that are complete now."""
@@ -154,9 +179,11 @@ class Story:
         if kind == "notice" and "watcher" in event:  # the others have been said before the run began
             found = [visible(f"update {event['step']:,}: {event['text']}.")]
         if kind == "valid" and self.waiting is not None:
-            found, self.waiting = [epoch_line(self.state, self.waiting, event)], None
+            found, self.waiting = self._paced(epoch_line(self.state, self.waiting, event)), None
         elif kind in ("sample", "step", "end") and self.waiting is not None:
-            found, self.waiting = [epoch_line(self.state, self.waiting, None)], None
+            found, self.waiting = self._paced(epoch_line(self.state, self.waiting, None)), None
+        if kind == "end" and self.held is not None:
+            found, self.held = [*found, self.held], None
         if kind == "epoch":
             self.waiting = event
         return found

@@ -22,6 +22,7 @@ from bptt.models import SeriesSettings
 from bptt.training.settings import TrainSettings
 
 SINE = "sine"
+TEXTBOOK: dict[str, Any] = {"horizon": 64, "head": "recursive"}
 TEXT_ONLY = ("sample_every", "sample_prefix", "sample_length", "temperature")
 
 
@@ -108,8 +109,8 @@ class ForecastConfig:
     """
 
     series: str = SINE
-    table: TableSettings = TableSettings()  # noqa: RUF009 - a frozen value
-    judge: JudgeSettings = JudgeSettings()  # noqa: RUF009 - a frozen value
+    table: TableSettings = TableSettings()
+    judge: JudgeSettings = JudgeSettings()
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -126,8 +127,9 @@ class ForecastConfig:
             setting = known(key, FORECAST_SETTINGS, OTHERS)
             where = given if setting.owner in INNER else parts[setting.owner]
             where[key] = convert(setting, value, table)
-        if series == SINE:
-            given.setdefault("horizon", 64)
+        if series == SINE:  # as the textbook looks at it: one step at a time, up to 64 steps ahead, over the last 384
+            given = {**TEXTBOOK, **given}
+            parts[JudgeSettings].setdefault("folds", 6)
         made = cls(series, TableSettings(**parts[TableSettings]), JudgeSettings(**parts[JudgeSettings]), given)
         made.forecaster.check()
         return made

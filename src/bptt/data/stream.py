@@ -91,7 +91,9 @@ class Stream(abc.ABC):
                 f"The {self.what} has {targets} targets, fewer than {batch_size} rows need: the batch shrinks to {rows}."
             )
         if targets < steps:
-            self._note(f"The {self.what} has {targets} targets, fewer than one window of {steps} steps: windows are that short.")
+            self._note(
+                f"The {self.what} has {targets} targets, fewer than one window of {steps} steps: windows are that short."
+            )
 
     def _note(self, note: str) -> None:
         self.notes.append(note)
@@ -191,9 +193,7 @@ def read_state(state: Any) -> tuple[int, int, dict[str, Any]]:
     return epoch, handed, settings
 
 
-def check_settings(
-    batch_size: int, steps: int, sampling: str, seed: int, offset: bool | int | None, block: int | None
-) -> None:
+def check_settings(batch_size: int, steps: int, sampling: str, seed: int, offset: bool | int | None, block: int | None) -> None:
     """InputError for settings that nothing could satisfy."""
     if sampling not in SAMPLINGS:
         raise InputError("No such sampling", repr(sampling), did_you_mean(sampling, list(SAMPLINGS)))

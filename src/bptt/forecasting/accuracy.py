@@ -1,6 +1,7 @@
 """How good forecasts are: MAE, RMSE, sMAPE, MASE, coverage, each with its definition and source.
 
-Knows numbers only. Arrays are [..., targets]: whatever lies before is averaged over; what was not observed (NaN) is passed over.
+Knows numbers only. Arrays are [..., targets]: whatever lies before is averaged over; what was not observed (NaN) is
+passed over.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def rmse(actual: np.ndarray, forecast: np.ndarray) -> float:
 def smape(actual: np.ndarray, forecast: np.ndarray) -> float:
     """Symmetric mean absolute percentage error: (200/n) Σ |y − ŷ| / (|y| + |ŷ|); where both are 0, nothing is wrong.
 
-    Source: Makridakis, S. (1993), Accuracy measures: theoretical and practical concerns, International Journal of Forecasting 9;
-    in the form of the M4 competition (Makridakis, Spiliotis, Assimakopoulos 2020).
+    Source: Makridakis, S. (1993), Accuracy measures: theoretical and practical concerns, International Journal of
+    Forecasting 9; in the form of the M4 competition (Makridakis, Spiliotis, Assimakopoulos 2020).
 
     >>> smape(np.array([[3.0], [0.0]]), np.array([[1.0], [0.0]]))
     50.0

@@ -1,7 +1,7 @@
 """Backtests: forecasts from origins in the past, judged by what came.
 
-Knows fitted methods and accuracies; must not know any model. Only steps before an origin are handed on by a refit, and only they may
-shape a forecast without one.
+Knows fitted methods and accuracies; must not know any model. Only steps before an origin are handed on by a refit, and
+only they may shape a forecast without one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class Backtest:
 
     def rows(self) -> list[dict[str, Any]]:
         """A table: one dict per model, the best by MASE first; models without a MASE behind, by MAE."""
-        found = [{"model": m.name, **m.errors, **{f"coverage {level:g}": share for level, share in m.covered.items()}} for m in self.models]
+        found = [
+            {"model": m.name, **m.errors, **{f"coverage {level:g}": share for level, share in m.covered.items()}}
+            for m in self.models
+        ]
         return sorted(found, key=lambda row: (np.isnan(row["MASE"]), row["MASE"] if not np.isnan(row["MASE"]) else row["MAE"]))
 
 
@@ -109,7 +112,9 @@ def rolled(
     fit     what fits it on a series: the steps before the first origin, with `refit` those before each
     fitted  on the steps before the first origin, if that is done already
     """
-    said, bounds, levels = [], [], ()
+    said: list[np.ndarray] = []
+    bounds: list[tuple[np.ndarray, np.ndarray] | None] = []
+    levels: tuple[float, ...] = ()
     fit_anew = [origins[i : i + 1] for i in range(len(origins))] if refit else [origins]
     for number, some in enumerate(fit_anew):
         one = fitted if number == 0 and fitted is not None else fit(series[: int(some[0])])
@@ -123,7 +128,9 @@ def rolled(
     lower = upper = None
     if all(each is not None for each in bounds):
         lower, upper = (np.concatenate([each[side] for each in bounds if each is not None], 1) for side in (0, 1))
-    covered = {} if lower is None or upper is None else {level: coverage(came, lower[i], upper[i]) for i, level in enumerate(levels)}
+    covered = (
+        {} if lower is None or upper is None else {level: coverage(came, lower[i], upper[i]) for i, level in enumerate(levels)}
+    )
     by_step = np.array([rmse(came[:, k], forecasts[:, k]) for k in range(horizon)])
     return Judged(name, about, forecasts, lower, upper, accuracies(came, forecasts, scale), covered, by_step, one)
 

@@ -132,7 +132,10 @@ class Forecaster:
         intervals = fitted.intervals(horizon)
         if intervals is not None and intervals.short():
             words = ", ".join(f"{level:.0%}" for level in intervals.short())
-            notes.append(f"only {int(intervals.count.min())} residuals at the longest horizon: intervals of {words} cover less than they say")
+            notes.append(
+                f"only {int(intervals.count.min())} residuals at the longest horizon: "
+                f"intervals of {words} cover less than they say"
+            )
         lower, upper = ({} if bounds is None else dict(zip(fitted.levels, bounds[side], strict=True)) for side in (0, 1))
         return Forecast(series.clock().ahead(horizon), said, lower, upper, series.targets, tuple(notes))
 
@@ -172,9 +175,7 @@ class Forecaster:
             one = self if own else self.like(name)
             ready = self._fitted if own and self._fitted is not None and len(self._fitted.series) == first else None
             report = None if progress is None else lambda done, name=name: progress(name, done)
-            judged.append(
-                rolled(one.fits, name, series, origins, horizon, scale, refit=refit, fitted=ready, progress=report)
-            )
+            judged.append(rolled(one.fits, name, series, origins, horizon, scale, refit=refit, fitted=ready, progress=report))
         return Backtest(origins, actual_of(series, origins, horizon), scale, series.period, tuple(judged), refit)
 
     def fits(self, series: Series) -> Fitted:

@@ -2,10 +2,10 @@
 
     [ŷ + r_(⌊(n+1) a/2⌋), ŷ + r_(⌈(n+1)(1 − a/2)⌉)],  a = 1 − level,  r_(1) ≤ … ≤ r_(n) the residuals y − ŷ of that horizon
 
-Residuals are taken in the transformed scale, so that the interval of a logarithm grows with the level of the series. Each side is a
-split conformal bound: where residuals are exchangeable, it is passed with probability a/2 at most. Those of a series are not
-quite, so the coverage is measured in every backtest. Source: Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random
-World; Lei et al. (2018), Distribution-free predictive inference for regression, section 2.2, here for both tails apart.
+Residuals are taken in the transformed scale, so that the interval of a logarithm grows with the level of the series. Each side
+is a split conformal bound: where residuals are exchangeable, it is passed with probability a/2 at most. Those of a series are
+not quite, so the coverage is measured in every backtest. Source: Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a
+Random World; Lei et al. (2018), Distribution-free predictive inference for regression, section 2.2, here for both tails apart.
 
 Knows residuals; must not know models.
 """

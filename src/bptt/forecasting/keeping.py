@@ -1,6 +1,7 @@
 """A fitted forecaster in a folder, and back: forecaster.json and forecaster.safetensors. Nothing in them executes on load.
 
-Knows files, and what a method says of itself; must not know any method. The numbers hold the series too: a forecast goes on from it.
+Knows files, and what a method says of itself; must not know any method. The numbers hold the series too: a forecast goes
+on from it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def save(forecaster: Forecaster, path: str | os.PathLike[str]) -> None:
     fitted, folder = forecaster.fitted, Path(path)
     learnt, arrays = fitted.method.to_json()
     about, values = apart(fitted.series)
-    both = {f"method.{name}": value for name, value in arrays.items()} | {f"series.{name}": value for name, value in values.items()}
+    both = {f"method.{name}": value for name, value in arrays.items()} | {
+        f"series.{name}": value for name, value in values.items()
+    }
     data = to_bytes({name: np.ascontiguousarray(value) for name, value in both.items()})
     plain = {
         "format": FORMAT,
@@ -63,7 +66,9 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
     try:
         plain, data = json.loads((folder / PLAIN).read_bytes()), (folder / NUMBERS).read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError("There is no forecaster here", str(folder), "Give a folder that save or bptt forecast wrote") from error
+        raise CheckpointError(
+            "There is no forecaster here", str(folder), "Give a folder that save or bptt forecast wrote"
+        ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError("The forecaster cannot be read", f"{folder}: {error}", "Restore it from a copy") from error
     try:
@@ -103,7 +108,7 @@ def together(plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Series:
     dated, times = plain.pop("dated"), arrays.get("series.times")
     if times is not None and dated:
         times = times.view("datetime64[us]")
-    named = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    named: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
     return Series(arrays["series.values"], known=arrays["series.known"], times=times, **named)
 
 

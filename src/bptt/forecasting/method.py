@@ -1,7 +1,7 @@
 """What every way of forecasting offers: it is fitted once, and forecasts from any origin of any series of its kind.
 
-Knows series and settings; must not know how forecasts are judged or shown. The past of an origin is all that a method may look at:
-`bptt.forecasting.backtest` and the tests rely on it.
+Knows series and settings; must not know how forecasts are judged or shown. The past of an origin is all that a method
+may look at: `bptt.forecasting.backtest` and the tests rely on it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def ahead(self, series: Series, origins: np.ndarray, horizon: int) -> np.ndarray:
-        """Forecasts [origins, horizon, targets]: from origin o, of the steps o … o + horizon − 1, given those before o alone."""
+        """Forecasts [origins, horizon, targets]: from origin o, of the steps o … o + horizon − 1, given those before o
+        alone."""
 
     def reach(self, series: Series) -> int:
         """How many steps there must be before an origin."""
@@ -67,6 +68,7 @@ class Method(abc.ABC):
 
     def restore(self, series: Series, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Be as `to_json` described, for the series that it was fitted on."""
+        return
 
     def forecasts(self, series: Series, origins: Sequence[int] | np.ndarray, horizon: int) -> np.ndarray:
         """`ahead`, once its arguments make sense."""

@@ -1,7 +1,7 @@
 """Autoregression by a small network: the textbook's, to the letter where nothing else is asked for.
 
-One hidden layer of ReLU units, weights Xavier-uniform, squared error summed over a batch without ½, Adam at 0.01, five epochs of
-shuffled batches of 16. Source: Zhang, Lipton, Li, Smola, Dive into Deep Learning, section 9.1.
+One hidden layer of ReLU units, weights Xavier-uniform, squared error summed over a batch without ½, Adam at 0.01, five
+epochs of shuffled batches of 16. Source: Zhang, Lipton, Li, Smola, Dive into Deep Learning, section 9.1.
 
 Knows rows and what follows them; must not know series. Nothing here goes through time, so it needs no gradient strategy.
 """
@@ -61,10 +61,13 @@ class MLP(Autoregression):
 
 def network(inputs: int, hidden: int, outputs: int, random: torch.Generator, dtype: torch.dtype) -> nn.Sequential:
     """Two layers with ReLU between; weights Xavier-uniform, biases as torch draws them, U(−1/√in, 1/√in)."""
-    net = nn.Sequential(nn.Linear(inputs, hidden, dtype=dtype), nn.ReLU(), nn.Linear(hidden, outputs, dtype=dtype))
+    empty = nn.utils.skip_init  # what torch would draw comes from the generator that everybody shares
+    net = nn.Sequential(
+        empty(nn.Linear, inputs, hidden, dtype=dtype), nn.ReLU(), empty(nn.Linear, hidden, outputs, dtype=dtype)
+    )
     for layer in (net[0], net[2]):
         nn.init.xavier_uniform_(layer.weight, generator=random)  # type: ignore[arg-type]
-        bound = 1 / math.sqrt(layer.in_features)  # type: ignore[arg-type, operator]
+        bound = 1 / math.sqrt(layer.in_features)  # type: ignore[arg-type]
         nn.init.uniform_(layer.bias, -bound, bound, generator=random)  # type: ignore[arg-type]
     return net
 

@@ -84,7 +84,10 @@ def bounds(backtest: Backtest) -> list[dict[str, Any]]:
     judged = backtest.models[0]
     if judged.lower is None or judged.upper is None or not judged.covered:
         return []
-    return [{"lower": by_target(low), "upper": by_target(high)} for low, high in zip(judged.lower[-1], judged.upper[-1], strict=True)]
+    return [
+        {"lower": by_target(low), "upper": by_target(high)}
+        for low, high in zip(judged.lower[-1], judged.upper[-1], strict=True)
+    ]
 
 
 def told(curves: dict[str, Curves], model: str) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class Recurrent(Method):
     def fit(self, series: Series, train: int) -> None:
         """Train on the first `train` steps; where there are more, the epoch that predicts them best is kept."""
         part = series[:train]
-        self.features = self._features(series)
-        part.require(self.features.reach + 2, "one season and one step more" if self.features.reach > 1 else "training")
         self.scaling = Scaling.fit(part.values, self.s.scale, self.s.transform, len(part.targets))
+        self.features = self._features(series, self._anchor(part))
+        part.require(self.features.reach + 2, "one season and one step more" if self.features.reach > 1 else "training")
         data = self._data(series, train)
         seed_everything(self.training.get("seed", 0))
         self.model = SeriesModel(self.cell, inputs=self.features.inputs, outputs=self.features.outputs, **self.how.model)
@@ -64,17 +64,26 @@ class Recurrent(Method):
         """The best epoch of a run directory: in a resumed run it may be from before."""
         self.model = load(path)
 
-    def _features(self, series: Series) -> Features:
+    def _anchor(self, part: Series) -> str:
+        """The anchor of the settings, or the one that leaves least to say over the horizon."""
+        if self.s.anchor != "auto":
+            return self.s.anchor
+        left = leavings(self.scaling(part.filled())[:, : len(part.targets)], part.period, self.s.horizon)
+        return min(left, key=lambda name: left[name])
+
+    def _features(self, series: Series, anchor: str) -> Features:
         direct = self.s.head == "direct"
         period = series.period or 1
         if (self.s.anchor == "season" or self.s.harmonics) and series.period is None:
             what = "anchor season" if self.s.anchor == "season" else "harmonics"
             raise InputError(f"There is no season for {what}", "period none", "Give the period, in steps")
         if self.s.harmonics > period / 2:
-            raise InputError("There are at most m/2 harmonics in a season of m steps", f"{self.s.harmonics} of {period}", "Give fewer")
+            raise InputError(
+                "There are at most m/2 harmonics in a season of m steps", f"{self.s.harmonics} of {period}", "Give fewer"
+            )
         said = len(series.targets) if direct else len(series.columns)
         steps = self.s.horizon if direct else 1
-        return Features(period, self.s.anchor, steps, len(series.columns), said, self.s.harmonics, len(series.knowns))
+        return Features(period, anchor, steps, len(series.columns), said, self.s.harmonics, len(series.knowns))
 
     def _data(self, series: Series, train: int) -> SeriesData:
         """The training part, and the whole series with losses that count behind it."""
@@ -90,9 +99,17 @@ class Recurrent(Method):
         )
         whole = self.features.part(self.scaling(series.filled()), ~np.isnan(series.values), series.known, series.start, dtype)
         judged = dataclasses.replace(whole, counts=whole.counts & (np.arange(len(series)) >= train - 1))
-        facts = {**series.facts, "train": train, "valid": len(series) - train, "period": series.period, "inputs": self.features.inputs}
+        facts = {
+            **series.facts,
+            "train": train,
+            "valid": len(series) - train,
+            "period": series.period,
+            "inputs": self.features.inputs,
+        }
         if not trained.counts.any():
-            raise InputError("There is no step to train on", f"{train} steps of training", "Give a longer series, or fill its holes")
+            raise InputError(
+                "There is no step to train on", f"{train} steps of training", "Give a longer series, or fill its holes"
+            )
         return SeriesData(trained, judged if judged.counts[:-1].any() else None, facts, series.notes)
 
     def reach(self, series: Series) -> int:
@@ -113,7 +130,11 @@ class Recurrent(Method):
         state = nest.map(lambda leaf: leaf[0, torch.from_numpy(origins - 1)], before)
         first = tensor[torch.from_numpy(origins - 1)]
         season = gather(values, origins, f.period)
-        path = self._direct(first, state, season) if self.s.head == "direct" else self._fed_back(first, state, season, series, origins, horizon)
+        path = (
+            self._direct(first, state, season)
+            if self.s.head == "direct"
+            else self._fed_back(first, state, season, series, origins, horizon)
+        )
         return self.scaling.back(path[:, :horizon])[..., : len(series.targets)]
 
     def _direct(self, first: torch.Tensor, state: Any, season: np.ndarray) -> np.ndarray:
@@ -145,7 +166,11 @@ class Recurrent(Method):
         return next(iter(self._data(series, train).train.whole(train)))
 
     def to_json(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        plain = {"scaling": self.scaling.to_json(), "features": dataclasses.asdict(self.features), "model": self.model.to_json()}
+        plain = {
+            "scaling": self.scaling.to_json(),
+            "features": dataclasses.asdict(self.features),
+            "model": self.model.to_json(),
+        }
         return plain, {name: value.numpy() for name, value in self.model.state_dict().items()}
 
     def restore(self, series: Series, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -156,11 +181,32 @@ class Recurrent(Method):
         self.model.eval()
 
 
+RECENT = 5000  # steps behind the choice of an anchor
+
+
+def leavings(values: np.ndarray, period: int | None, horizon: int) -> dict[str, float]:
+    """What each anchor leaves to be said of the values [N, D]: the mean of |y_{t+k} − anchor| over t and k = 1 … horizon.
+
+    For "none" the deviation from the mean. An anchor of a season needs two seasons and the horizon to be looked at.
+    """
+    values = values[-RECENT:]
+    left = {"none": float(np.abs(values - values.mean(0)).mean())}
+    horizon = min(horizon, len(values) - 1)
+    if horizon < 1:
+        return left
+    left["last"] = float(np.mean([np.abs(values[k:] - values[:-k]).mean() for k in range(1, horizon + 1)]))
+    if period is not None and len(values) >= 2 * period + horizon:
+        lags = [period * -(-k // period) for k in range(1, horizon + 1)]
+        left["season"] = float(np.mean([np.abs(values[lag:] - values[:-lag]).mean() for lag in lags]))
+    return left
+
+
 class Best:
     """Keeps the parameters of the epoch that was best on validation; without validation, of the last."""
 
     def __init__(self, model: SeriesModel) -> None:
-        self.model, self.value, self.kept = model, float("inf"), None
+        self.model, self.value = model, float("inf")
+        self.kept: dict[str, Any] | None = None
 
     def __call__(self, event: Event) -> None:
         name = self.model.measure.name

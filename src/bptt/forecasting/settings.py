@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bptt.data.series import SCALES, TRANSFORMS
 from bptt.errors import InputError, did_you_mean
 
-ANCHORS, HEADS = ("none", "last", "season"), ("recursive", "direct")
+ANCHORS, HEADS = ("auto", "none", "last", "season"), ("recursive", "direct")
 # A series is short and its windows are cheap: many epochs, few rows, the best of them kept.
 TRAINING: dict[str, Any] = {"epochs": 60, "batch_size": 8, "lr": 0.01, "patience": 20, "device": "cpu"}
 
@@ -22,9 +22,9 @@ class ForecastSettings:
         horizon: how many steps ahead
         transform: of the targets, before all else: none, log (growth by factors) or sqrt (counts)
         scale: fitted on the training part: standard (mean 0, deviation 1), minmax (0 to 1) or none
-        anchor: what a recurrent model says is what to add to: none (the level itself), last (the last value) or season
-            (the value one season before)
-        head: recursive (one step, fed back) or direct (all steps of the horizon at once)
+        anchor: what a recurrent model says is what to add to: none (nothing: it says the level), last (the last value),
+            season (the value one season before) or auto (which of these leaves least to say in the training part)
+        head: direct (all steps of the horizon at once) or recursive (one step, fed back)
         harmonics: how many sines and cosines of the season a recurrent model reads
         lags: values before that linear and mlp read; none: a season and one more if the training part is long enough for
             it, else 4
@@ -35,8 +35,8 @@ class ForecastSettings:
     horizon: int = 24
     transform: Literal["none", "log", "sqrt"] = "none"
     scale: Literal["standard", "minmax", "none"] = "standard"
-    anchor: Literal["none", "last", "season"] = "last"
-    head: Literal["recursive", "direct"] = "recursive"
+    anchor: Literal["auto", "none", "last", "season"] = "auto"
+    head: Literal["direct", "recursive"] = "direct"
     harmonics: int = 0
     lags: int | None = None
     valid: float = 0.2
@@ -59,4 +59,6 @@ class ForecastSettings:
         object.__setattr__(self, "levels", tuple(sorted(self.levels)))
         for level in self.levels:
             if not isinstance(level, float) or not math.isfinite(level) or not 0 < level < 1:
-                raise InputError("A level is a probability between 0 and 1", f"levels={self.levels!r}", "Try levels=(0.8, 0.95)")
+                raise InputError(
+                    "A level is a probability between 0 and 1", f"levels={self.levels!r}", "Try levels=(0.8, 0.95)"
+                )

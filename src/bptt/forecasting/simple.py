@@ -4,7 +4,8 @@
     seasonal naive   x̂_{t+k} = x_{t+k−m⌈k/m⌉}, the last value seen at the same place of the season
     drift            x̂_{t+k} = x_t + k (x_t − x_1) / (t − 1), the line through the first value and the last
 
-Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.2. Knows series; must not know networks.
+Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.2. Knows series; must not know
+networks.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     h_t = cell(x_t, h_{t−1}),  o_t = h_t W_hqᵀ + b_q
 
-Knows its parts; must not know scaling, times, optimisers, gradients or files. That what it says becomes what it reads next is the
-business of whoever forecasts with it.
+Knows its parts; must not know scaling, times, optimisers, gradients or files. That what it says becomes what it reads
+next is the business of whoever forecasts with it.
 """
 
 from __future__ import annotations
@@ -66,12 +66,15 @@ def squared(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def absolute(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean absolute error of the outputs whose targets are known: l[b, t] = (1/O) Σ_i s_i |o_i − y_i|; arguments as `squared`."""
+    """Mean absolute error of the outputs whose targets are known: l[b, t] = (1/O) Σ_i s_i |o_i − y_i|; see `squared`."""
     value, seen = targets.unbind(-1)
     return ((outputs - value).abs() * seen).mean(-1)
 
 
-LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Measure]] = {"squared": (squared, RMSE), "absolute": (absolute, MAE)}
+LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Measure]] = {
+    "squared": (squared, RMSE),
+    "absolute": (absolute, MAE),
+}
 
 
 def _elman(inputs: int, s: SeriesSettings) -> nn.Module:

@@ -132,7 +132,9 @@ class Chart:
 
     def _axes(self, lines: Sequence[Line]) -> tuple[Axis, Axis]:
         values = [y for line in lines for y in _framed(line)] + ([self.level[0]] if self.level else [])
-        values += [y for band in self.bands for edge in (band.lower, band.upper) for _, y in self._drawable(edge) if y is not None]
+        values += [
+            y for band in self.bands for edge in (band.lower, band.upper) for _, y in self._drawable(edge) if y is not None
+        ]
         hi = max(x for line in lines for x, _ in line.points)
         return Axis(self.lo, hi if hi > self.lo else self.lo + 1.0), _padded(min(values), max(values), self.log, self.zero)
 
@@ -152,7 +154,11 @@ def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
 
 def area(band: Band, x: Axis, y: Axis) -> str:
     """The SVG path around a band, once forth along its upper edge and back along the lower, where both are known."""
-    both = [(at, low, high) for (at, low), (_, high) in zip(band.lower, band.upper, strict=True) if low is not None and high is not None]
+    both = [
+        (at, low, high)
+        for (at, low), (_, high) in zip(band.lower, band.upper, strict=True)
+        if low is not None and high is not None
+    ]
     if not both:
         return ""
     there = [_place(at, high, x, y) for at, _, high in both]

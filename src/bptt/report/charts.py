@@ -50,7 +50,11 @@ def _error(run: Run) -> Chart:
     valid = curve(run.valids, name)
     known = [(y, x) for x, y in valid if y is not None]
     best = (min(known)[1], min(known)[0], f"best {significant(min(known)[0])}") if known else None
-    lines = [Line("each update", losses, "raw"), Line("training", centred(losses, _span(len(losses)))), Line("validation", valid, "valid")]
+    lines = [
+        Line("each update", losses, "raw"),
+        Line("training", centred(losses, _span(len(losses)))),
+        Line("validation", valid, "valid"),
+    ]
     about = "Typical error of what is learnt, in units of the scaled series; lower is better."
     return Chart(name.upper(), about, lines, mark=best, zero=True)
 

@@ -60,7 +60,12 @@ def tiles(found: Record) -> list[tuple[str, str, str]]:
     made += [
         ("Horizon", number(test.get("horizon")), compact, "steps"),
         ("Season", period, compact, "steps"),
-        ("Training steps", number(series.get("train")), compact, f"and {compact(number(series.get('valid')) or 0)} to validate"),
+        (
+            "Training steps",
+            number(series.get("train")),
+            compact,
+            f"and {compact(number(series.get('valid')) or 0)} to validate",
+        ),
     ]
     return [(name, form(value), remark) for name, value, form, remark in made if value is not None]
 
@@ -82,13 +87,20 @@ def score(found: Record, model: str) -> float | None:
 def rival(found: Record) -> tuple[str, float] | None:
     """The best other model."""
     rows = records(record(found.get("backtest")).get("rows"))
-    known = [(value, text(row.get("model"))) for row in rows if row.get("model") != found.get("model") and (value := number(row.get("MASE")))]
+    known = [
+        (value, text(row.get("model")))
+        for row in rows
+        if row.get("model") != found.get("model") and (value := number(row.get("MASE")))
+    ]
     return (min(known)[1], min(known)[0]) if known else None
 
 
 def forecast_view(found: Record) -> dict[str, Any]:
     """The series and what comes."""
-    return {"charts": [ahead(found, i).view() for i in range(targets(found))], "notes": texts(record(found.get("forecast")).get("notes"))}
+    return {
+        "charts": [ahead(found, i).view() for i in range(targets(found))],
+        "notes": texts(record(found.get("forecast")).get("notes")),
+    }
 
 
 def backtest_view(found: Record) -> dict[str, Any]:
@@ -98,8 +110,14 @@ def backtest_view(found: Record) -> dict[str, Any]:
     columns = [name for name in (rows[0] if rows else {}) if name != "model"]
     lowest = {name: min((v for row in rows if (v := number(row.get(name))) is not None), default=None) for name in columns}
     return {
-        "columns": [(name, " ".join([name.partition(" ")[0], f"{number_in(name):.0%}"]) if name.startswith("coverage ") else name) for name in columns],
-        "rows": [(text(row.get("model")), row.get("model") == found.get("model"), [cell(row, name, lowest) for name in columns]) for row in rows],
+        "columns": [
+            (name, " ".join([name.partition(" ")[0], f"{number_in(name):.0%}"]) if name.startswith("coverage ") else name)
+            for name in columns
+        ],
+        "rows": [
+            (text(row.get("model")), row.get("model") == found.get("model"), [cell(row, name, lowest) for name in columns])
+            for row in rows
+        ],
         "lead": lead(test),
         "charts": [folds(found, i).view() for i in range(targets(found))],
         "by_step": by_step(found).view(),
@@ -112,10 +130,19 @@ def lead(test: Record) -> str:
     origins, horizon = numbers(test.get("origins")), number(test.get("horizon"))
     if not origins or horizon is None:
         return ""
-    refit = "every model is fitted anew before each" if test.get("refit") else "every model is fitted once, on what lies before the first, and reads on"
+    refit = (
+        "every model is fitted anew before each"
+        if test.get("refit")
+        else "every model is fitted once, on what lies before the first, and reads on"
+    )
     lag = number(test.get("period"))
-    scale = f"MASE is relative to the seasonal naive forecast of {compact(lag)} steps" if lag else "MASE is relative to the naive forecast, as no season is given"
-    return f"{len(origins)} forecast{'s' * (len(origins) != 1)} of {compact(horizon)} steps; {refit}. {scale} within the training part."
+    scale = (
+        f"MASE is relative to the seasonal naive forecast of {compact(lag)} steps"
+        if lag
+        else "MASE is relative to the naive forecast, as no season is given"
+    )
+    count = f"{len(origins)} forecast{'s' * (len(origins) != 1)}"
+    return f"{count} of {compact(horizon)} steps; {refit}. {scale} within the training part."
 
 
 def cell(row: Record, name: str, lowest: dict[str, float | None]) -> tuple[str, bool]:
@@ -140,7 +167,11 @@ def curves_view(found: Record) -> dict[str, Any] | None:
         "growth": growth(errors, steps).view(),
         "steps": steps,
         "rows": [
-            (name, name == found.get("model"), [significant(v) if (v := number(record(row).get(str(k)))) is not None else NOTHING for k in steps])
+            (
+                name,
+                name == found.get("model"),
+                [significant(v) if (v := number(record(row).get(str(k)))) is not None else NOTHING for k in steps],
+            )
             for name, row in errors.items()
         ],
     }
@@ -160,13 +191,30 @@ def ahead(found: Record, target: int) -> Chart:
     start = number(coming.get("start")) or 0
     said = points(column(coming.get("mean"), target), start)
     bands = [
-        Band(f"{number(b.get('level')) or 0:.0%}", points(column(b.get("lower"), target), start), points(column(b.get("upper"), target), start), "s1")
+        Band(
+            f"{number(b.get('level')) or 0:.0%}",
+            points(column(b.get("lower"), target), start),
+            points(column(b.get("upper"), target), start),
+            "s1",
+        )
         for b in records(coming.get("bounds"))
     ]
     levels = " and ".join(f"{number(b.get('level')) or 0:.0%}" for b in records(coming.get("bounds")))
-    about = f"The end of the series, what comes next, and intervals of {levels}." if levels else "The end of the series, and what comes next."
+    about = (
+        f"The end of the series, what comes next, and intervals of {levels}."
+        if levels
+        else "The end of the series, and what comes next."
+    )
     lines = [Line("seen", seen, "past"), Line("forecast", said, "s1")]
-    return Chart(name_of(found, target), about, lines, over="time", lo=seen[0][0] if seen else 0.0, labels=dates(found, seen, said), bands=bands)
+    return Chart(
+        name_of(found, target),
+        about,
+        lines,
+        over="time",
+        lo=seen[0][0] if seen else 0.0,
+        labels=dates(found, seen, said),
+        bands=bands,
+    )
 
 
 def folds(found: Record, target: int) -> Chart:
@@ -187,14 +235,21 @@ def folds(found: Record, target: int) -> Chart:
     ]
     lines = [Line("what came", seen, "past"), Line("forecast", said, "s1")]
     about = "Every forecast of the backtest, with its widest interval, and what came."
-    return Chart(name_of(found, target), about, lines, over="time", lo=max(lowest, 0.0), labels=dates(found, seen, []), bands=bands)
+    return Chart(
+        name_of(found, target), about, lines, over="time", lo=max(lowest, 0.0), labels=dates(found, seen, []), bands=bands
+    )
 
 
 def by_step(found: Record) -> Chart:
     """RMSE over the step ahead, for every model."""
     rows = record(record(found.get("backtest")).get("by_step"))
-    lines = [Line(text(name), [(k + 1.0, v) for k, v in enumerate(numbers(values))], f"s{i % 12}") for i, (name, values) in enumerate(rows.items())]
-    return Chart("Error by step ahead", "RMSE of each step of the forecasts, over all folds.", lines, over="steps ahead", zero=True)
+    lines = [
+        Line(text(name), [(k + 1.0, v) for k, v in enumerate(numbers(values))], f"s{i % 12}")
+        for i, (name, values) in enumerate(rows.items())
+    ]
+    return Chart(
+        "Error by step ahead", "RMSE of each step of the forecasts, over all folds.", lines, over="steps ahead", zero=True
+    )
 
 
 def k_chart(found: Record, target: int, steps: list[int]) -> Chart:
@@ -204,7 +259,10 @@ def k_chart(found: Record, target: int, steps: list[int]) -> Chart:
     came = points(column(curves.get("actual"), target), first)
     said = record(curves.get("said"))
     lines = [Line("what came", came, "past")]
-    lines += [Line(f"{k} step{'s' * (k != 1)} ahead", points(column(said.get(str(k)), target), first), TONES[i % len(TONES)]) for i, k in enumerate(steps)]
+    lines += [
+        Line(f"{k} step{'s' * (k != 1)} ahead", points(column(said.get(str(k)), target), first), TONES[i % len(TONES)])
+        for i, k in enumerate(steps)
+    ]
     about = "Every step, forecast from k steps before it: what was said is fed back k − 1 times."
     return Chart(name_of(found, target), about, lines, over="time", lo=first, labels=dates(found, came, []))
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from bptt.errors import InputError
 from bptt.files import write_durably
-from bptt.report.comparison import title as comparison_title
 from bptt.report import forecast as series
+from bptt.report.comparison import title as comparison_title
 from bptt.report.facts import Facts, facts_of
 from bptt.report.run import Record, Run, flatten, read_run
 from bptt.report.sections import FORECAST, SECTIONS, Section, compared, render, templates, vocabulary_size

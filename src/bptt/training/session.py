@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bptt.data import Corpus
-from bptt.errors import DivergedError, InputError, Interrupted
+from bptt.data import Corpus, Vocabulary
 from bptt.data.series import SeriesData
+from bptt.errors import DivergedError, InputError, Interrupted
 from bptt.metrics import Score
 from bptt.models import LanguageModel, SeriesModel
 from bptt.training import checkpoint
@@ -210,29 +210,29 @@ class Session:
         """What the model writes now, if it is time for that."""
         s = self.settings
         due = s.sample_every and (self.training.epochs + 1) % s.sample_every == 0
-        if self.model.vocab is None or not due:
+        if not isinstance(self.model, LanguageModel) or self.model.vocab is None or not due:
             return []
         sampling: dict[str, Any] = {
             "length": s.sample_length,
             "temperature": s.temperature,
             "seed": s.seed + self.training.step,
         }
-        prefixes = s.sample_prefix or (self._own_prefix(),)
-        samples = [{"prefix": prefix, "text": self._sample(prefix, sampling)} for prefix in prefixes]
+        prefixes = s.sample_prefix or (self._own_prefix(self.model.vocab),)
+        samples = [{"prefix": prefix, "text": self._sample(self.model, prefix, sampling)} for prefix in prefixes]
         self.course.tick(training=False)
         return samples
 
-    def _sample(self, prefix: str, sampling: Mapping[str, Any]) -> str:
+    def _sample(self, model: LanguageModel, prefix: str, sampling: Mapping[str, Any]) -> str:
         pieces = []
-        for piece in self.model.stream(prefix, **sampling):
+        for piece in model.stream(prefix, **sampling):
             pieces.append(piece)
             self._leave_if_asked()
         return "".join(pieces)
 
-    def _own_prefix(self) -> str:
+    def _own_prefix(self, vocab: Vocabulary) -> str:
         """The text's first tokens."""
-        assert self.model.vocab is not None
-        return self.model.vocab.opening(self.corpus.train.ids[:16])
+        assert isinstance(self.corpus, Corpus)
+        return vocab.opening(self.corpus.train.ids[:16])
 
     def save(self) -> None:
         """A checkpoint of this moment."""

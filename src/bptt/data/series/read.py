@@ -48,7 +48,11 @@ def read_series(
     wanted = names(target) or (only_column(columns, {time, *names(covariates), *names(known)}),)
     for name in (*wanted, *names(covariates), *names(known), *(() if time is None else (time,))):
         if name not in columns:
-            todo = f"The columns are {', '.join(columns)}. {did_you_mean(name, list(columns))}" if near(name, columns) else f"The columns are {', '.join(columns)}"
+            todo = (
+                f"The columns are {', '.join(columns)}. {did_you_mean(name, list(columns))}"
+                if near(name, columns)
+                else f"The columns are {', '.join(columns)}"
+            )
             raise InputError(f"There is no column {name!r}", str(facts["source"]), todo)
     roles = [*wanted, *names(covariates), *names(known), *(() if time is None else (time,))]
     twice = next((name for name in roles if roles.count(name) > 1), None)
@@ -91,7 +95,9 @@ def remarks(values: np.ndarray, columns: Sequence[str], times: np.ndarray | None
     for name, holes in zip(columns, np.isnan(values).T, strict=True):
         if holes.any():
             longest = max(len(run) for run in "".join(map("01".__getitem__, holes.astype(int))).split("0"))
-            said.append(f"{name}: {int(holes.sum())} of {len(holes)} values are missing, at most {longest} in a row (missing={missing})")
+            said.append(
+                f"{name}: {int(holes.sum())} of {len(holes)} values are missing, at most {longest} in a row (missing={missing})"
+            )
     odd = None if times is None else gaps(times)
     if odd is not None and times is not None:
         count, row, usual = odd

@@ -47,7 +47,9 @@ class Scaling:
         for name, value, known in (("scale", scale, SCALES), ("transform", transform, TRANSFORMS)):
             if value not in known:
                 raise InputError(f"There is no such {name}", f"{name}={value!r}", did_you_mean(str(value), list(known)))
-        unscaled = cls(transform, values.shape[1] if columns is None else columns, np.zeros(values.shape[1]), np.ones(values.shape[1]))
+        unscaled = cls(
+            transform, values.shape[1] if columns is None else columns, np.zeros(values.shape[1]), np.ones(values.shape[1])
+        )
         seen = unscaled(values)
         if scale == "none":
             return unscaled

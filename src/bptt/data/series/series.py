@@ -1,7 +1,7 @@
 """A series: columns of numbers at equal steps of time, with its holes as they are.
 
-Knows numbers, names and times; must not know files, models or how it will be cut into windows. A series is a value, and a slice of
-one knows nothing of the rest: whatever is computed from `series[:t]` cannot have looked beyond t.
+Knows numbers, names and times; must not know files, models or how it will be cut into windows. A series is a value, and
+a slice of one knows nothing of the rest: whatever is computed from `series[:t]` cannot have looked beyond t.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Series:
 
     def _check(self) -> None:
         if self.missing not in FILLS:
-            raise InputError("There is no such way with holes", f"missing={self.missing!r}", did_you_mean(self.missing, list(FILLS)))
+            raise InputError(
+                "There is no such way with holes", f"missing={self.missing!r}", did_you_mean(self.missing, list(FILLS))
+            )
         if len(self.columns) != self.values.shape[1] or not self.targets:
             given = f"{self.values.shape[1]} columns, names {', '.join(self.columns) or 'none'}"
             raise InputError("Every column needs a name, and one must be a target", given, "Give targets and covariates")
@@ -89,7 +91,9 @@ class Series:
         if self.times is not None:
             check_times(self.times, len(self))
         if self.missing == "error" and self.holes:
-            column, row = next((c, int(np.flatnonzero(h)[0])) for c, h in zip(self.columns, np.isnan(self.values).T, strict=True) if h.any())
+            column, row = next(
+                (c, int(np.flatnonzero(h)[0])) for c, h in zip(self.columns, np.isnan(self.values).T, strict=True) if h.any()
+            )
             given = f"{self.holes} of {self.values.size} values, the first in {column}, row {row + 1}"
             raise InputError("The series has holes", given, 'Choose missing="previous" or missing="linear"')
 
@@ -139,7 +143,11 @@ class Series:
     def require(self, steps: int, what: str) -> Series:
         """Itself if it has at least `steps` steps; InputError else, saying for `what`."""
         if len(self) < steps:
-            raise InputError(f"The series is too short for {what}", f"{len(self)} steps, at least {steps} needed", "Give a longer one, or ask for less")
+            raise InputError(
+                f"The series is too short for {what}",
+                f"{len(self)} steps, at least {steps} needed",
+                "Give a longer one, or ask for less",
+            )
         return self
 
     def check_variation(self) -> Series:
@@ -149,7 +157,9 @@ class Series:
             if not len(seen):
                 raise InputError(f"{name} has no values", f"{len(column)} holes", "Give another target")
             if seen.min() == seen.max():
-                raise InputError(f"{name} is constant: there is nothing to forecast", f"always {seen[0]:g}", "Give another target")
+                raise InputError(
+                    f"{name} is constant: there is nothing to forecast", f"always {seen[0]:g}", "Give another target"
+                )
         return self
 
 

@@ -59,7 +59,7 @@ def near(path: Path) -> str:
 
 
 def from_csv(data: bytes, path: Path) -> Columns:
-    """Columns of texts. Comma, semicolon, tab or bar, whichever the first line has most of; a first line of numbers is no heading."""
+    """Columns of texts, divided by whichever of , ; tab | the first line has most of; a first line of numbers is no heading."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,7 +67,11 @@ def from_csv(data: bytes, path: Path) -> Columns:
     head = text.partition("\n")[0]
     delimiter = max(",;\t|", key=head.count)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if any(map(str.strip, row))]
+        rows = [
+            row
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            if any(map(str.strip, row))
+        ]
     except csv.Error as error:
         raise InputError("The file is not a readable CSV", f"{path}: {error}", "Check its quotes") from error
     if not rows:
@@ -111,7 +115,9 @@ def from_frame(frame: Any) -> Columns:
     try:
         import narwhals
     except ImportError as error:
-        raise InputError("Reading data frames needs narwhals", str(error), 'Run pip install "bptt[frames]", or give an array') from error
+        raise InputError(
+            "Reading data frames needs narwhals", str(error), 'Run pip install "bptt[frames]", or give an array'
+        ) from error
     try:
         known = narwhals.from_native(frame)
     except TypeError as error:
@@ -144,5 +150,7 @@ def to_numbers(cells: np.ndarray, column: str) -> np.ndarray:
             found[row] = np.nan if text.lower() in (*EMPTY, "<na>", "nat") else float(text)
         except ValueError as error:
             todo = "Give a column of numbers, with a point for decimals, empty where nothing is known"
-            raise InputError(f"The column {column} holds something that is no number", f"row {row + 1}: {text!r}", todo) from error
+            raise InputError(
+                f"The column {column} holds something that is no number", f"row {row + 1}: {text!r}", todo
+            ) from error
     return found

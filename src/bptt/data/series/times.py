@@ -71,7 +71,9 @@ def refuse(column: str, row: int, given: str) -> None:
 def check_times(times: np.ndarray, count: int) -> None:
     """InputError unless there are `count` times, and each is later than the one before."""
     if times.shape != (count,) or times.dtype.kind not in "Mf":
-        raise InputError("Times are one for every step", f"{times.dtype} of shape {times.shape}", f"Give {count} dates or numbers")
+        raise InputError(
+            "Times are one for every step", f"{times.dtype} of shape {times.shape}", f"Give {count} dates or numbers"
+        )
     back = np.flatnonzero(np.diff(times) <= np.zeros(1, np.diff(times).dtype)) if count > 1 else np.empty(0, int)
     if not len(back):
         return
@@ -81,7 +83,9 @@ def check_times(times: np.ndarray, count: int) -> None:
         again = int((np.diff(times) == np.zeros(1, np.diff(times).dtype)).sum())
         given = f"rows {row + 1} and {row + 2} are both at {here}" + (f", and {again - 1} more" if again > 1 else "")
         raise InputError("Two rows have the same time", given, "Keep one row for each time")
-    raise InputError("The times are out of order", f"row {row + 1} is at {here}, row {row + 2} at {there}", "Sort the rows by time")
+    raise InputError(
+        "The times are out of order", f"row {row + 1} is at {here}, row {row + 2} at {there}", "Sort the rows by time"
+    )
 
 
 def gaps(times: np.ndarray) -> tuple[int, int, str] | None:
@@ -93,7 +97,7 @@ def gaps(times: np.ndarray) -> tuple[int, int, str] | None:
     kinds, counts = np.unique(steps, return_counts=True)
     usual = kinds[np.argmax(counts)]
     odd = np.flatnonzero(np.abs((steps - usual).astype(np.float64)) > 1e-6 * abs(float(usual.astype(np.float64))))
-    unit = span(usual) if months is None else f"{int(usual)} month{'s' * (usual != 1)}"
+    unit = span(usual) if months is None else f"{int(usual)} month{'' if usual == 1 else 's'}"
     return (len(odd), int(odd[0]), unit) if len(odd) else None
 
 
@@ -115,7 +119,7 @@ def span(step: Any) -> str:
     seconds = step / np.timedelta64(1, "s")
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds % size == 0:
-            return f"{seconds / size:g} {unit}{'s' * (seconds != size)}"
+            return f"{seconds / size:g} {unit}{'' if seconds == size else 's'}"
     return f"{seconds:g} s"
 
 

@@ -27,12 +27,10 @@ def draw_forecast(found: Mapping[str, Any], folder: Path) -> list[Path]:
         drawings |= {"k-steps-ahead": k_steps, "error-over-k": growth}
     paths = []
     for name, draw in drawings.items():
-        for kind in KINDS:
-            path = folder / f"{name}{kind}"
-            rows = 1 if draw in (by_step, growth) else len(found["series"]["targets"][:6])
-            with picture(path, 9, 3.4 * rows + 0.4) as figure:
-                draw(figure, found)
-            paths.append(path)
+        rows = 1 if draw in (by_step, growth) else len(found["series"]["targets"][:6])
+        with picture(folder / f"{name}.svg", 9, 3.4 * rows + 0.4, also=(".png",)) as figure:
+            draw(figure, found)
+        paths += [folder / f"{name}{kind}" for kind in KINDS]
     return paths
 
 
@@ -45,7 +43,14 @@ def coming(figure: Any, found: Mapping[str, Any]) -> None:
         at = said["start"] + np.arange(horizon)
         axes.plot(said["start"] - len(seen) + np.arange(len(seen)), seen, color=PAST, linewidth=1.1, label="seen")
         for bound in said["bounds"]:
-            axes.fill_between(at, *(np.array(bound[side][i], dtype=float) for side in ("lower", "upper")), color=SAID, alpha=0.16, linewidth=0, label=f"{bound['level']:.0%} interval")
+            axes.fill_between(
+                at,
+                *(np.array(bound[side][i], dtype=float) for side in ("lower", "upper")),
+                color=SAID,
+                alpha=0.16,
+                linewidth=0,
+                label=f"{bound['level']:.0%} interval",
+            )
         axes.plot(at, np.array(said["mean"][i], dtype=float), color=SAID, linewidth=1.8, label="forecast")
         finish(axes, name, found)
 
@@ -75,7 +80,9 @@ def k_steps(figure: Any, found: Mapping[str, Any]) -> None:
         for number, (k, said) in enumerate(curves["said"].items()):
             values = np.array(said[i], dtype=float)
             label = f"k = {k}, RMSE {curves['errors'][found['model']][k]:.3g}"
-            axes.plot(curves["first"] + np.arange(len(values)), values, color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=label)
+            axes.plot(
+                curves["first"] + np.arange(len(values)), values, color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=label
+            )
         finish(axes, name, found)
 
 
@@ -103,8 +110,14 @@ def growth(figure: Any, found: Mapping[str, Any]) -> None:
 
 def plot(axes: Any, x: Any, y: Any, name: str, number: int) -> None:
     """One model: the first, which was asked for, stands out."""
-    style = {"linewidth": 2.2, "color": SAID, "zorder": 3} if number == 0 else {"linewidth": 1.2, "color": ("#2b6ca3", "#3f9b78", "#7a4bc2", "#a0700a", "#1c2733", "#8a949e")[number % 6]}
-    axes.plot(x, np.array(y, dtype=float), label=name, marker="o", markersize=3, linestyle="-" if number % 2 == 0 else "--", **style)
+    style = (
+        {"linewidth": 2.2, "color": SAID, "zorder": 3}
+        if number == 0
+        else {"linewidth": 1.2, "color": ("#2b6ca3", "#3f9b78", "#7a4bc2", "#a0700a", "#1c2733", "#8a949e")[number % 6]}
+    )
+    axes.plot(
+        x, np.array(y, dtype=float), label=name, marker="o", markersize=3, linestyle="-" if number % 2 == 0 else "--", **style
+    )
 
 
 def panels(figure: Any, found: Mapping[str, Any], said: str) -> list[tuple[Any, str]]:
