@@ -210,16 +210,14 @@ def progress(count: Any, names: list[str], judge: Any) -> Any:
 
 
 def curves_of(backtest: Backtest, series: Series, first: int) -> dict[str, Curves]:
-    """k steps ahead for every model that can look so far; no k that leaves less than half of the test part to look at."""
-    found = {}
-    for model in backtest.models:
-        limit = model.fitted.method.longest() or backtest.horizon * len(backtest.origins)
-        steps = [k for k in STEPS if k <= min(limit, max(1, (len(series) - first) // 2))]
-        with contextlib.suppress(InputError):
-            found[model.name] = k_steps(model.fitted, series, first, steps)
-    own = backtest.models[0].name
-    # Only what covers the same steps can be compared.
-    return {name: curves for name, curves in found.items() if own in found and curves.steps == found[own].steps}
+    """k steps ahead, as far as the model that was asked for can look, for all that can look as far.
+
+    No k is so long that it leaves less than half of the test part to look at.
+    """
+    longest = backtest.models[0].fitted.method.longest() or max(STEPS)
+    steps = [k for k in STEPS if k <= min(longest, max(1, (len(series) - first) // 2))]
+    able = [model for model in backtest.models if max(steps) <= (model.fitted.method.longest() or max(STEPS))]
+    return {model.name: k_steps(model.fitted, series, first, steps) for model in able}
 
 
 def write(out: Path, forecaster: Forecaster, found: Mapping[str, Any], forecast: Forecast) -> None:

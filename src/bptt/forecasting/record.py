@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bptt.data.series import Series
-from bptt.data.series.times import show
+from bptt.data.series.times import month_numbers, show
 from bptt.forecasting.accuracy import DEFINITIONS
 from bptt.forecasting.backtest import Backtest, Curves
 from bptt.forecasting.forecast import Forecast
@@ -46,7 +46,7 @@ def record(
         },
         "history": history(series, backtest, len(forecast)),
         "forecast": {
-            "times": [show(time) for time in forecast.times],
+            "times": shown(forecast.times, series),
             "start": len(series),
             "mean": by_target(forecast.mean),
             "bounds": [
@@ -75,8 +75,15 @@ def history(series: Series, backtest: Backtest, horizon: int) -> dict[str, Any]:
     """The end of the series: what the backtest was judged by, and some of what lies before it."""
     tail = max(TAIL * horizon, 2 * (series.period or 0)) + len(series) - int(backtest.origins[0])
     start = max(0, len(series) - min(tail, SHOWN))
-    times = [] if series.times is None else [show(time) for time in series.times[start:]]
+    times = [] if series.times is None else shown(series.times[start:], series)
     return {"start": start, "times": times, "values": by_target(series.target_values[start:])}
+
+
+def shown(times: np.ndarray, series: Series) -> list[str]:
+    """Times as texts; of months that begin on the first, no days."""
+    texts = [show(time) for time in times]
+    monthly = series.times is not None and month_numbers(series.times) is not None
+    return [text[:7] for text in texts] if monthly and all(text[7:] == "-01" for text in texts) else texts
 
 
 def bounds(backtest: Backtest) -> list[dict[str, Any]]:

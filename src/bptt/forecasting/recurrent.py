@@ -26,6 +26,7 @@ from bptt.models import SeriesModel
 from bptt.training import Run, fit, load
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
+from bptt.training.settings import TrainSettings
 from bptt.types import Window
 
 
@@ -51,6 +52,11 @@ class Recurrent(Method):
         self.features = self._features(series, self._anchor(part))
         part.require(self.features.reach + 2, "one season and one step more" if self.features.reach > 1 else "training")
         data = self._data(series, train)
+        if "batch_size" not in self.how.training:  # as many lanes as there are windows for
+            windows = (train - 1) // self.training.get("steps", TrainSettings.steps)
+            self.training["batch_size"] = max(1, min(self.training["batch_size"], windows))
+        if "steps" not in self.how.training:
+            self.training["steps"] = max(1, min(TrainSettings.steps, train - 1))
         seed_everything(self.training.get("seed", 0))
         self.model = SeriesModel(self.cell, inputs=self.features.inputs, outputs=self.features.outputs, **self.how.model)
         fitting = dict(self.how.fitting)

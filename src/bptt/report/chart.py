@@ -117,7 +117,9 @@ class Chart:
             or [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
             "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
-            "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
+            "mark": self.mark
+            and self._drawable([self.mark[:2]])[0][1] is not None
+            and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
             "data": {
                 "lo": x.lo,
                 "hi": x.hi,

@@ -263,7 +263,7 @@ def k_chart(found: Record, target: int, steps: list[int]) -> Chart:
         Line(f"{k} step{'s' * (k != 1)} ahead", points(column(said.get(str(k)), target), first), TONES[i % len(TONES)])
         for i, k in enumerate(steps)
     ]
-    about = "Every step, forecast from k steps before it: what was said is fed back k − 1 times."
+    about = "Every step, forecast from k steps before it."
     return Chart(name_of(found, target), about, lines, over="time", lo=first, labels=dates(found, came, []))
 
 

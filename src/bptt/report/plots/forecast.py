@@ -148,4 +148,4 @@ def finish(axes: Any, name: str, found: Mapping[str, Any]) -> None:
         axes.set_xticks(picked, [times[at] for at in picked])
     else:
         axes.set_xlabel("step")
-    axes.legend(frameon=False, fontsize=8, ncols=5, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, ncols=5, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
