@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +96,43 @@ def test_intervals_are_order_statistics_horizon_by_horizon():
                 assert found.offsets[number, :, k, i].tolist() == [known[low - 1], known[high - 1]]
     assert found.count.tolist() == [99, 99, 50] and found.short() == []
     assert Intervals.of(residuals[:10], (0.8, 0.95)).short() == [0.95]
+
+
+def test_ranks_are_those_of_one_more_value():
+    assert ranks(10, 0.8) == (1, 10) and ranks(39, 0.8) == (4, 36) and ranks(19, 0.9) == (1, 19) and ranks(3, 0.95) == (1, 3)
+    for count in range(19, 200):
+        low, high = ranks(count, 0.9)
+        assert low + high == count + 1 and low == int((count + 1) / 20 + 1e-9)
+
+
+@pytest.mark.parametrize("model", ["naive", "linear"])
+def test_intervals_come_from_the_steps_that_were_set_aside(model):
+    series, horizon = wave(100), 4
+    fitted = Forecaster(model, valid=0.3, horizon=horizon, lags=3).fits(series)
+    assert fitted.train == 70
+    residuals = np.full((30, horizon, 1), NAN)
+    for number, origin in enumerate(range(70, 100)):
+        said = fitted.ahead(series[:origin], np.array([origin]), horizon)[0]
+        came = series.values[origin : origin + horizon]
+        residuals[number, : len(came)] = came - said[: len(came)]
+    found = fitted.intervals(horizon)
+    np.testing.assert_allclose(found.offsets, Intervals.of(residuals, (0.8, 0.95)).offsets, rtol=1e-12)
+    assert found.count.tolist() == [30, 29, 28, 27]
+
+
+@pytest.mark.parametrize("head", ["direct", "recursive"])
+def test_what_is_set_aside_shapes_neither_scaling_nor_weights(head):
+    series = wave(120)
+    moved = Series(np.concatenate([series.values[:96], 40 - 5 * series.values[96:]]), period=12)
+    one, two = (Forecaster("gru", head=head, seed=2, **{**SMALL, "epochs": 3}).fits(each).method for each in (series, moved))
+    assert one.scaling.to_json() == two.scaling.to_json() and one.features == two.features
+    trained = [[e["train_rmse"] for e in m.run.history if e["event"] == "epoch"] for m in (one, two)]
+    judged = [[e["rmse"] for e in m.run.history if e["event"] == "valid"] for m in (one, two)]
+    assert trained[0] == trained[1] and judged[0] != judged[1]
+    data = one._data(series, 96)
+    assert np.flatnonzero(data.valid.counts).tolist() == list(range(95, 119)) and len(data.train) == 96
+    lines = [Forecaster("linear", lags=3, valid=0.2).fits(each).method.weights for each in (series, moved)]
+    assert np.array_equal(*lines)
 
 
 def test_intervals_cover_what_they_say_where_residuals_are_exchangeable():
@@ -239,3 +278,13 @@ def test_what_is_wrong_is_said(name):
     act, words = WRONG[name]
     with pytest.raises(InputError, match=words):
         act()
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "forecasting.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "forecasting.md", "exec"), {})  # noqa: S102 - our own page
+    assert Forecaster.load(tmp_path / "load-forecaster").model == "gru"
