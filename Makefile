@@ -49,6 +49,7 @@ format: $(VENV)/installed-dev ## put the code in the project's style
 
 recipes: $(VENV)/installed ## every recipe, each into runs/NAME (long)
 	for recipe in recipes/*.yaml; do $(BIN)/bptt train --config $$recipe --out runs/$$(basename $$recipe .yaml) --overwrite || exit 1; done
+	for recipe in recipes/forecast/*.yaml; do $(BIN)/bptt forecast --config $$recipe --out runs/$$(basename $$recipe .yaml) --overwrite || exit 1; done
 
 bench: $(VENV)/installed ## speed and memory, each checked for correctness first (long)
 	for program in benchmarks/layers benchmarks/*.py; do $(BIN)/python $$program || exit 1; done

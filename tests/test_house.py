@@ -29,6 +29,7 @@ ROOMS = [
     ["models"],
     ["gradients"],
     ["training"],
+    ["forecasting"],
     ["diagnostics"],
     ["report"],
     ["testing"],
@@ -95,6 +96,7 @@ def test_the_public_names_are_these():
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text", "credit"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
         *("Checkpointed", "LanguageModel", "Unroll", "diagnose"),
+        *("Forecaster", "Series", "SeriesModel", "read_series"),
         *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
         *("counting", "gradients", "graph", "losses", "nn", "reference", "testing"),
     }

@@ -1,6 +1,6 @@
 """Train recurrent networks through time.
 
-    text ──read──▶ Corpus ──stream──▶ Window ──Unroll──▶ gradient strategy ──Estimate──▶ update ──▶ Run
+    text | series ──read──▶ Corpus | Series ──stream──▶ Window ──Unroll──▶ gradient strategy ──Estimate──▶ update ──▶ Run
 
     corpus = bptt.read_text("book.txt")
     model = bptt.LanguageModel("gru", vocab=corpus.vocab)
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bptt import counting, gradients, graph, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
+    from bptt.data.series import Series, read_series
     from bptt.diagnostics import compare, credit, diagnose
     from bptt.errors import (
         BpttError,
@@ -30,20 +31,23 @@ if TYPE_CHECKING:
         RunInUseError,
         ShapeError,
     )
+    from bptt.forecasting import Forecaster
     from bptt.gradients import Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
     from bptt.metrics import Score, perplexity
-    from bptt.models import LanguageModel, Unroll
+    from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
     from bptt.training.fit import fit
     from bptt.types import Carry, Estimate, Strategy, Window
 
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
+    "data.series": "Series read_series",
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
+    "forecasting": "Forecaster",
     "gradients": "Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
-    "models": "LanguageModel Unroll",
+    "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
     "types": "Carry Estimate Strategy Window",
 }
@@ -60,6 +64,7 @@ __all__ = [
     "Corpus",
     "DivergedError",
     "Estimate",
+    "Forecaster",
     "Full",
     "InputError",
     "Interrupted",
@@ -69,6 +74,8 @@ __all__ = [
     "Run",
     "RunInUseError",
     "Score",
+    "Series",
+    "SeriesModel",
     "ShapeError",
     "Strategy",
     "Telescoping",
@@ -91,6 +98,7 @@ __all__ = [
     "nn",
     "open_corpus",
     "perplexity",
+    "read_series",
     "read_text",
     "reference",
     "testing",

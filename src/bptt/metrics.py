@@ -1,4 +1,4 @@
-"""What a sum of losses says: perplexity, bits per token, per character, per byte.
+"""What a sum of losses says: perplexity, bits per token, per character, per byte; the typical error of numbers.
 
 Knows numbers only. Sums are float64 and counts are integers, so the result does not depend on how a text was cut.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 
 def perplexity(nats: float) -> float:
@@ -59,3 +60,46 @@ class Score:
     def bits_per_byte(self) -> float:
         """Bits per UTF-8 byte of the text, whatever the tokens are."""
         return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What the mean loss of a kind of model is called, and the figure that people judge it by, lower is better.
+
+    name  of the figure: perplexity, rmse, mae
+    loss  of the mean loss itself: nats, mean_loss
+    of    from the mean loss to the figure
+    more  further figures, properties of `Score` by name
+    """
+
+    name: str
+    loss: str
+    of: Callable[[float], float]
+    more: tuple[str, ...] = ()
+
+    def figures(self, mean: float, prefix: str = "") -> dict[str, float]:
+        """The mean loss and the figure, by their names."""
+        return {prefix + self.loss: mean, prefix + self.name: self.of(mean)}
+
+    def facts(self, score: Score) -> dict[str, float]:
+        """All that is said of a validation."""
+        return {**self.figures(score.mean), **{name: getattr(score, name) for name in self.more}}
+
+
+def root(mean: float) -> float:
+    """The square root of a mean squared error.
+
+    >>> root(4.0)
+    2.0
+    """
+    return math.sqrt(mean) if mean >= 0 else math.nan
+
+
+def same(mean: float) -> float:
+    """A mean absolute error is a figure already."""
+    return mean
+
+
+PERPLEXITY = Measure("perplexity", "nats", perplexity, ("bits_per_token", "bits_per_character"))
+RMSE = Measure("rmse", "mean_loss", root)
+MAE = Measure("mae", "mean_loss", same)

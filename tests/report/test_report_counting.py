@@ -94,10 +94,10 @@ def test_a_page_that_cannot_be_written_is_said(counted, tmp_path):
 
 def test_a_logarithmic_axis_runs_from_the_least_to_the_largest_x():
     view = Chart("c", "", [Line("a", [(0, 1), (2, 8), (20, 4), (200, 2)], "s0")], log=True, log_x=True, over="rank").view()
-    assert view["data"]["lo"] == 2 and view["data"]["hi"] == 200
+    assert view["data"]["log"] and view["data"]["lo"] == 2 and view["data"]["hi"] == 200
     places = re.findall(r"[ML]([\d.]+) ", view["paths"][0]["line"])
     assert [float(place) for place in places] == [0, 500, 1000]
-    assert Chart("c", "", [Line("a", [(0, 1), (2, 8)])]).view()["data"]["lo"] is None
+    assert Chart("c", "", [Line("a", [(0, 1), (2, 8)])]).view()["data"]["log"] is False
     assert Chart("c", "", [Line("a", [(3, 1)], "s0")], log_x=True).view()["data"]["hi"] == 6
 
 

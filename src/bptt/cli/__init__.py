@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": "Let a run's model write on",
     "score": "The probability of a sentence, token by token",
     "runs": "List the runs in a folder",
+    "forecast": "Forecast a series, and judge it against the baselines",
     "report": "Write the page on a run: curves, samples, settings",
     "baseline": "Predict a text by counting: n-grams, Kneser-Ney, Markov chains, beside a run or alone",
     "stats": "Count a text: frequent tokens and n-grams, Zipf's law, rare ones",

@@ -36,7 +36,10 @@ def open_model(args: argparse.Namespace) -> LanguageModel:
         if threads < 1:
             raise InputError("threads must be at least 1", f"threads={threads}", "Leave it out for torch's choice")
         torch.set_num_threads(threads)
-    return load(args.run, which=args.checkpoint, device=find_device(args.device))
+    model = load(args.run, which=args.checkpoint, device=find_device(args.device))
+    if not isinstance(model, LanguageModel):
+        raise InputError("This run is a forecast and no language model", args.run, f"Look at it with bptt report {args.run}")
+    return model
 
 
 def corpus_of(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:

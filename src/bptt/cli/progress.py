@@ -7,6 +7,7 @@ never a control code.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from bptt.cli.ending import visible
 from bptt.cli.output import clock, figure
 from bptt.data import Corpus
+from bptt.metrics import PERPLEXITY, Measure
 from bptt.training.listeners import Event, Listener
 from bptt.training.settings import TrainSettings
 
@@ -26,12 +28,26 @@ SAMPLE_CHARACTERS = 400
 
 
 @contextlib.contextmanager
-def display(settings: TrainSettings, corpus: Corpus, out: Path, *, quiet: bool) -> Iterator[Listener]:
-    """A listener that shows a run to whoever looks at standard error."""
+def display(
+    settings: TrainSettings,
+    heading: str,
+    per_epoch: int,
+    *,
+    quiet: bool,
+    measure: Measure = PERPLEXITY,
+    unit: str = "tokens",
+    pause: float = 0.0,
+) -> Iterator[Listener]:
+    """A listener that shows a run to whoever looks at standard error.
+
+    heading    what is trained on, in one line
+    per_epoch  losses in an epoch, in the unit of the data
+    pause      seconds between the lines of two epochs: where an epoch takes a blink, most of them go untold
+    """
     if quiet:
         yield lambda event: None
         return
-    state = State(settings, corpus, heading(corpus, out))
+    state = State(settings, heading, per_epoch, measure, unit, pause)
     if on_terminal():
         from bptt.cli.live import live
 
@@ -57,9 +73,17 @@ def heading(corpus: Corpus, out: Path) -> str:
 class State:
     """What the events have told so far, in the words of a person."""
 
-    def __init__(self, settings: TrainSettings, corpus: Corpus, heading: str) -> None:
-        self.heading = heading
-        self.epochs, self.per_epoch = settings.epochs, max(len(corpus.train) - 1, 1)
+    def __init__(
+        self,
+        settings: TrainSettings,
+        heading: str,
+        per_epoch: int,
+        measure: Measure = PERPLEXITY,
+        unit: str = "tokens",
+        pause: float = 0.0,
+    ) -> None:
+        self.heading, self.measure, self.unit, self.pause = heading, measure, unit, pause
+        self.epochs, self.per_epoch = settings.epochs, max(per_epoch, 1)
         self.epoch, self.step, self.tokens, self.seconds = 1, 0, 0, 0.0
         self.base: tuple[int, float] | None = None
         self.loss: float | None = None
@@ -81,7 +105,7 @@ class State:
             self.clipped += 0.05 * (event["clipped"] - self.clipped)
             self.norm, self.k = event["grad_norm"], event.get("k")
         if event["event"] == "valid":
-            self.valid = event["perplexity"]
+            self.valid = event[self.measure.name]
             self.best = min(self.valid, self.best or self.valid)
 
     @property
@@ -102,27 +126,26 @@ class State:
         return remaining / self.speed if self.speed else None
 
     def figures(self) -> list[str]:
-        """Perplexity now and on validation, gradient, clipping, k: what is known of them."""
-        from bptt.metrics import perplexity
-
-        parts = [] if self.loss is None else [f"perplexity {figure(perplexity(self.loss))}"]
+        """The figure now and on validation, gradient, clipping, k: what is known of them."""
+        parts = [] if self.loss is None else [f"{self.measure.name} {figure(self.measure.of(self.loss))}"]
         parts += [] if self.valid is None else [f"validation {figure(self.valid)}"]
         parts += [] if self.norm is None else [f"gradient {figure(self.norm)}", f"clipped {self.clipped:.0%}"]
         return parts + ([] if self.k is None else [f"k {self.k}"])
 
     def pace(self) -> list[str]:
         """Speed and time left, once they are known."""
-        parts = [f"{self.speed:,.0f} tokens/s"] if self.speed else []
+        parts = [f"{self.speed:,.0f} {self.unit}/s"] if self.speed else []
         return parts + ([] if self.left is None else [f"{clock(self.left)} left"])
 
 
 def epoch_line(state: State, event: Event, valid: Event | None) -> str:
     """One line on an epoch that is over."""
-    known = f"perplexity: training {figure(event['train_perplexity'])}"
+    name = state.measure.name
+    known = f"{name}: training {figure(event[f'train_{name}'])}"
     if valid is not None:
-        known += f", validation {figure(valid['perplexity'])}" + (" (best)" if state.best == valid["perplexity"] else "")
+        known += f", validation {figure(valid[name])}" + (" (best)" if state.best == valid[name] else "")
     parts = [f"epoch {event['epoch']}/{state.epochs}", known]
-    return " · ".join([*parts, f"{event['tokens_per_second']:,.0f} tokens/s", clock(event["seconds"])])
+    return " · ".join([*parts, f"{event['tokens_per_second']:,.0f} {state.unit}/s", clock(event["seconds"])])
 
 
 def sample_text(event: Event) -> tuple[str, str]:
@@ -137,6 +160,16 @@ class Story:
     def __init__(self, state: State) -> None:
         self.state = state
         self.waiting: Event | None = None
+        self.held: str | None = None
+        self.told = -math.inf
+
+    def _paced(self, line: str) -> list[str]:
+        """The line of an epoch, unless another was told a moment ago: then it waits for the end."""
+        if time.monotonic() - self.told < self.state.pause:
+            self.held = line
+            return []
+        self.told, self.held = time.monotonic(), None
+        return [line]
 
     def lines(self, event: Event) -> list[str]:
         """The lines that are complete now."""
@@ -146,9 +179,11 @@ class Story:
         if kind == "notice" and "watcher" in event:  # the others have been said before the run began
             found = [visible(f"update {event['step']:,}: {event['text']}.")]
         if kind == "valid" and self.waiting is not None:
-            found, self.waiting = [epoch_line(self.state, self.waiting, event)], None
+            found, self.waiting = self._paced(epoch_line(self.state, self.waiting, event)), None
         elif kind in ("sample", "step", "end") and self.waiting is not None:
-            found, self.waiting = [epoch_line(self.state, self.waiting, None)], None
+            found, self.waiting = self._paced(epoch_line(self.state, self.waiting, None)), None
+        if kind == "end" and self.held is not None:
+            found, self.held = [*found, self.held], None
         if kind == "epoch":
             self.waiting = event
         return found

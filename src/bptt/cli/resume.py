@@ -31,6 +31,8 @@ def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mappin
     with Lock(directory.path):
         pass  # before anything is read: whoever trains there now may be writing it
     saved = directory.read_config()
+    if "series" in saved:
+        raise InputError("This run is a forecast", str(directory.path), f"Resume it with bptt forecast --resume {args.resume}")
     if "corpus" not in saved:
         raise InputError(
             "This run was not made by `bptt train`", str(directory.path), "Resume it with bptt.fit(…, resume=True)"

@@ -68,13 +68,13 @@ def row(path: Path) -> dict[str, Any] | None:
     except BpttError:
         return None
     facts = facts_of(run)
-    names = run.config.get("corpus") or run.corpus.get("sources") or []
+    names = run.config.get("corpus") or run.config.get("series") or run.corpus.get("sources") or []
     wanted = run.setting("epochs")
     done = int(facts.epochs or 0)
     return {
         "run": str(path),
         "corpus": ", ".join(Path(str(name)).name for name in ([names] if isinstance(names, str) else names)),
-        "cell": str(run.setting("cell") or "–"),
+        "cell": str(run.setting("cell", "model") or "–"),
         "gradient": str(run.setting("gradient") or "–"),
         "epochs": f"{done}/{wanted}" if wanted is not None else str(done),
         "perplexity": facts.best_perplexity,

@@ -15,7 +15,7 @@ from bptt.cli.ending import say, visible
 from bptt.cli.output import clock, emit, figure, table
 from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
-from bptt.cli.progress import display
+from bptt.cli.progress import display, heading
 from bptt.cli.resume import go_on
 from bptt.config import SETTINGS, Config, Setting, format_strategy, places_of, read_yaml
 from bptt.data import Corpus
@@ -116,7 +116,7 @@ def train(
     listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
     settings = {**vars(config.train), "watchers": watchers(args.watch, config, corpus)}
     try:
-        with display(config.train, corpus, out, quiet=args.quiet or args.json) as shown:
+        with display(config.train, heading(corpus, out), len(corpus.train) - 1, quiet=args.quiet or args.json) as shown:
             run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
     except (Interrupted, DivergedError) as error:
         report(out)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bptt.config.table import known, normal
+from bptt.config.table import SETTINGS, Setting, known, normal
 from bptt.errors import InputError
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The flat settings in a YAML file, keys with underscores; InputError naming the file for anything else."""
+def read_yaml(
+    path: str | os.PathLike[str], settings: Mapping[str, Setting] = SETTINGS, others: Sequence[str] = ("corpus", "corpus_at")
+) -> dict[str, Any]:
+    """The flat settings in a YAML file, keys with underscores; InputError naming the file for anything else.
+
+    settings, others  the keys that there are: settings, and what is none
+    """
     import yaml
 
     try:
@@ -27,9 +33,9 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     for key, value in (flat or {}).items():
         if normal(key) in named:
             raise InputError("A setting is there twice", f"{path}: {key!r}", "Keep one of them")
-        if normal(key) not in ("corpus", "corpus_at"):
+        if normal(key) not in others:
             try:
-                known(normal(key))
+                known(normal(key), settings, others)
             except InputError as error:
                 raise InputError(error.wrong, f"{path}: {key!r}", error.todo) from error
         named[normal(key)] = value

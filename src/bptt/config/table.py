@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bptt.config.text import TextSettings
@@ -57,8 +58,9 @@ def normal(key: Any) -> str:
     return str(key).replace("-", "_")
 
 
-def known(key: str) -> Setting:
+def known(key: str, settings: Mapping[str, Setting] | None = None, others: Sequence[str] = ("corpus",)) -> Setting:
     """The setting of a key, or an InputError with the nearest one."""
-    if key not in SETTINGS:
-        raise InputError("There is no such setting", repr(key), did_you_mean(key, ["corpus", *SETTINGS]))
-    return SETTINGS[key]
+    table = SETTINGS if settings is None else settings
+    if key not in table:
+        raise InputError("There is no such setting", repr(key), did_you_mean(key, [*others[:1], *table]))
+    return table[key]

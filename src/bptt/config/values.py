@@ -46,6 +46,8 @@ def convert(setting: Setting, value: Any, table: Table = STRATEGIES) -> Any:
         return None
     kind = NUMBERS if kinds[0] == NUMBERS else typing.get_origin(kinds[0]) or kinds[0]
     try:
+        if kind is tuple and typing.get_args(kinds[0])[0] is float:
+            return tuple(real(part) for part in several(value))
         return strategy_from(value, table) if kind is Strategy else READERS[kind](value)
     except InputError:
         raise
@@ -95,10 +97,15 @@ def text(value: Any) -> str:
 
 def texts(value: Any) -> tuple[str, ...]:
     """Several texts, from a list or one; "none" alone: no text."""
-    several = [value] if isinstance(value, str) else value
-    if not isinstance(several, list | tuple):
+    return tuple(text(part) for part in several(value))
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """The entries of a list, or one alone; "none" alone: nothing."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple):
         raise TypeError
-    return () if list(several) == ["none"] else tuple(text(part) for part in several)
+    return () if list(found) == ["none"] else tuple(found)
 
 
 def numbers(value: Any) -> tuple[int, ...]:

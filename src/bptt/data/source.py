@@ -55,6 +55,15 @@ def find_source(name: str) -> Source:
     raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], sorted({*CORPORA, *own})))
 
 
+def table_of(name: str) -> Path | None:
+    """The existing path that `name` is, else the file `$BPTT_DATA/NAME.csv`, else None."""
+    folder = os.environ.get("BPTT_DATA")
+    for path in (Path(name), *([Path(folder) / f"{name}.csv"] if folder else [])):
+        if name and path.exists():
+            return path
+    return None
+
+
 def file_of(name: str) -> Path | None:
     """The existing path that `name` is, else the file `$BPTT_DATA/NAME.txt`, else None."""
     if name and os.path.exists(name):

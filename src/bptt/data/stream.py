@@ -1,11 +1,12 @@
-"""Streams: an endless supply of epochs, each a sequence of windows over the ids of a text.
+"""Streams: an endless supply of epochs, each a sequence of windows over positions, and the one over the ids of a text.
 
-Knows ids, plans and windows; must not know text, vocabularies, models or training. Window n of an epoch is a pure function
-of the settings, the epoch and n, so a stream's whole state is two numbers.
+Knows positions, plans and windows; must not know text, vocabularies, models or training. Window n of an epoch is a pure
+function of the settings, the epoch and n, so a stream's whole state is two numbers.
 """
 
 from __future__ import annotations
 
+import abc
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -19,38 +20,37 @@ from bptt.errors import CheckpointError, InputError, did_you_mean
 from bptt.types import Window
 
 
-class TextStream:
-    """Windows of B rows and T steps over a text; every target is the token after its input.
+class Stream(abc.ABC):
+    """Windows of B rows and T steps over N positions, of which all but the last have something to predict.
 
-    ids         [N] integers, in memory or memory-mapped
-    batch_size  rows B; shrinks, with a warning, when the text is shorter than B windows
+    count       N
+    batch_size  rows B; shrinks, with a warning, when there is less than B windows
     steps       T, the steps of a window
     sampling    "sequential": B lanes of equal length; row i of a window continues row i of the one before; the last window
-                of an epoch may be shorter; reset at the first step of an epoch. At most B - 1 + offset tokens go unused.
+                of an epoch may be shorter; reset at the first step of an epoch. At most B - 1 + offset go unused.
                 "random": windows in random order, reset at each first step; the last batch is filled up with masked rows.
-                "shuffled": blocks of `block` tokens in random order, reset at each block's first step; within a block
+                "shuffled": blocks of `block` positions in random order, reset at each block's first step; within a block
                 windows continue each other; the last partial batch is dropped.
     seed        of the offsets, the order and the noise; ≥ 0
-    offset      True: each epoch skips a drawn number of tokens, in [0, steps] (sequential) or [0, block - 1], so that cuts
-                fall elsewhere each time (a text that leaves no room for that draws from what it leaves). False: none.
+    offset      True: each epoch skips a drawn number of positions, in [0, steps] (sequential) or [0, block - 1], so that
+                cuts fall elsewhere each time (where there is no room for that, what there is). False: none.
                 An integer: that many. Default: True, but False for "shuffled".
     drop_last   drop the last partial batch or, for "sequential", the last shorter window. Default: only for "shuffled".
-    block       for "shuffled": length of a block in tokens; default `steps`
+    block       for "shuffled": length of a block in positions; default `steps`
 
     Each `iter(stream)` is the next epoch. `state_dict()` is valid at any point: after `load_state_dict`, the next iteration
     hands out exactly the windows that were not handed out yet, bit for bit. One iteration at a time.
-    `noise` depends on (seed, epoch, position of the token in the text) alone, not on how the text is cut.
+    `noise` depends on (seed, epoch, position) alone, not on how windows are cut.
 
-    Raises InputError for fewer than two tokens or settings out of range; CheckpointError for a foreign state.
-
-    >>> stream = TextStream(np.arange(11), batch_size=2, steps=3, offset=False)
-    >>> [window.inputs.tolist() for window in stream]
-    [[[0, 1, 2], [5, 6, 7]], [[3, 4], [8, 9]]]
+    Raises InputError for fewer than two positions or settings out of range; CheckpointError for a foreign state. What lies at
+    a position is `read`'s to say, in a subclass.
     """
+
+    what, unit = "text", "tokens"
 
     def __init__(
         self,
-        ids: np.ndarray,
+        count: int,
         batch_size: int = 32,
         steps: int = 35,
         sampling: str = "sequential",
@@ -60,11 +60,14 @@ class TextStream:
         drop_last: bool | None = None,
         block: int | None = None,
     ) -> None:
-        check_settings(len(ids), batch_size, steps, sampling, seed, offset, block)
-        self.ids, self.sampling, self.seed = ids, sampling, seed
+        if count < 2:
+            wrong = f"A {self.what} needs two {self.unit}, one to read and one to predict"
+            raise InputError(wrong, f"{count}", f"Give a longer {self.what}")
+        check_settings(batch_size, steps, sampling, seed, offset, block)
+        self.sampling, self.seed = sampling, seed
         self.notes: list[str] = []
-        self._settings = {"batch_size": batch_size, "steps": steps, "block": block, "tokens": len(ids)}
-        targets = len(ids) - 1
+        self._settings = {"batch_size": batch_size, "steps": steps, "block": block, "tokens": count}
+        targets = count - 1
         length = min(steps if sampling != "shuffled" or block is None else block, targets)
         rows = min(batch_size, targets // length)
         self._shrink(batch_size, steps, rows, targets)
@@ -84,13 +87,17 @@ class TextStream:
 
     def _shrink(self, batch_size: int, steps: int, rows: int, targets: int) -> None:
         if rows < batch_size:
-            self._note(f"The text has {targets} targets, fewer than {batch_size} rows need: the batch shrinks to {rows}.")
+            self._note(
+                f"The {self.what} has {targets} targets, fewer than {batch_size} rows need: the batch shrinks to {rows}."
+            )
         if targets < steps:
-            self._note(f"The text has {targets} targets, fewer than one window of {steps} steps: windows are that short.")
+            self._note(
+                f"The {self.what} has {targets} targets, fewer than one window of {steps} steps: windows are that short."
+            )
 
     def _note(self, note: str) -> None:
         self.notes.append(note)
-        warnings.warn(note, stacklevel=5)
+        warnings.warn(note, stacklevel=6)
 
     def _stand_at(self, epoch: int, handed: int) -> None:
         self.epoch, self.handed, self._begun = epoch, handed, False
@@ -126,9 +133,13 @@ class TextStream:
         at = self._plan.positions(number)
         reset = np.zeros(at.shape, bool)
         reset[:, 0] = self._plan.begins(number)
-        mask = np.repeat(self._plan.rows(number)[:, None], at.shape[1], axis=1)
-        inputs, targets = (np.asarray(self.ids[where], dtype=np.int64) for where in (at, at + 1))
+        inputs, targets, counts = self.read(at)
+        mask = np.repeat(self._plan.rows(number)[:, None], at.shape[1], axis=1) & counts
         return Window(*map(torch.from_numpy, (inputs, targets, reset, mask, noise(self.seed, self.epoch, at))))
+
+    @abc.abstractmethod
+    def read(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | bool]:
+        """What is read at positions [B, T], what shall be said there, each [B, T, …], and which of it counts [B, T]."""
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a state to mean the same windows."""
@@ -151,6 +162,26 @@ class TextStream:
         self._stand_at(epoch, handed)
 
 
+class TextStream(Stream):
+    """Windows of B rows and T steps over a text; every target is the token after its input.
+
+    ids  [N] integers, in memory or memory-mapped; all else as `Stream`
+
+    >>> stream = TextStream(np.arange(11), batch_size=2, steps=3, offset=False)
+    >>> [window.inputs.tolist() for window in stream]
+    [[[0, 1, 2], [5, 6, 7]], [[3, 4], [8, 9]]]
+    """
+
+    def __init__(self, ids: np.ndarray, batch_size: int = 32, steps: int = 35, *args: Any, **settings: Any) -> None:
+        self.ids = ids
+        super().__init__(len(ids), batch_size, steps, *args, **settings)
+
+    def read(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The tokens there, and those after them."""
+        inputs, targets = (np.asarray(self.ids[where], dtype=np.int64) for where in (at, at + 1))
+        return inputs, targets, True
+
+
 def read_state(state: Any) -> tuple[int, int, dict[str, Any]]:
     """Take a stream state apart; CheckpointError unless it has the parts and types that `state_dict` gives."""
     try:
@@ -162,10 +193,8 @@ def read_state(state: Any) -> tuple[int, int, dict[str, Any]]:
     return epoch, handed, settings
 
 
-def check_settings(
-    tokens: int, batch_size: int, steps: int, sampling: str, seed: int, offset: bool | int | None, block: int | None
-) -> None:
-    """InputError for settings that no text could satisfy, or a text too short to hold one target."""
+def check_settings(batch_size: int, steps: int, sampling: str, seed: int, offset: bool | int | None, block: int | None) -> None:
+    """InputError for settings that nothing could satisfy."""
     if sampling not in SAMPLINGS:
         raise InputError("No such sampling", repr(sampling), did_you_mean(sampling, list(SAMPLINGS)))
     for name, value, least in (("batch_size", batch_size, 1), ("steps", steps, 1), ("seed", seed, 0)):
@@ -178,8 +207,6 @@ def check_settings(
         raise InputError("A block holds one window or more", f"block={block}, steps={steps}", todo)
     if offset is not None and (not isinstance(offset, int) or offset < 0):
         raise InputError("An offset counts tokens to skip", repr(offset), "Give True, False or a number from 0")
-    if tokens < 2:
-        raise InputError("A text needs two tokens, one to read and one to predict", f"{tokens}", "Give a longer text")
 
 
 def whole(ids: np.ndarray, steps: int = 1024) -> TextStream:

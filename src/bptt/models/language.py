@@ -15,7 +15,7 @@ from bptt import inference
 from bptt.data import Tokens, Vocabulary
 from bptt.errors import ContractError
 from bptt.inference import TokenScore
-from bptt.metrics import Score
+from bptt.metrics import PERPLEXITY, Measure, Score
 from bptt.models.assembly import assemble
 from bptt.models.settings import LanguageSettings
 from bptt.models.unroll import Unroll
@@ -39,6 +39,8 @@ class LanguageModel(nn.Module):
     >>> logits.shape
     torch.Size([2, 50])
     """
+
+    measure: Measure = PERPLEXITY
 
     def __init__(self, cell: str | nn.Module = "gru", *, vocab: Vocabulary | int, **settings: Any) -> None:
         super().__init__()

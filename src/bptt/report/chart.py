@@ -62,6 +62,16 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
+class Band:
+    """An area between a lower and an upper curve over the same places; `kind` as of a `Line`, whose colour it takes."""
+
+    name: str
+    lower: Sequence[Point]
+    upper: Sequence[Point]
+    kind: str = "main"
+
+
+@dataclasses.dataclass(frozen=True)
 class Chart:
     """One plot: curves over the step, or over what `over` names.
 
@@ -70,6 +80,9 @@ class Chart:
     log    a logarithmic y axis; values ≤ 0 become gaps
     log_x  a logarithmic x axis, from the least x to the largest; points at x ≤ 0 are left out
     zero   the y axis starts at 0
+    lo     where the x axis starts
+    labels places on the x axis and what stands there, such as dates, in place of round numbers
+    bands  areas behind the curves
     """
 
     title: str
@@ -82,6 +95,9 @@ class Chart:
     tone: str = "train"
     over: str = "step"
     log_x: bool = False
+    lo: float = 0.0
+    labels: Sequence[tuple[float, str]] = ()
+    bands: Sequence[Band] = ()
 
     def view(self) -> dict[str, Any]:
         """Everything that `chart.html` prints, or a view with `empty` set when no point can be drawn."""
@@ -97,14 +113,19 @@ class Chart:
             "tone": self.tone,
             "over": self.over,
             "legend": [line for line in lines if len(lines) > 1],
+            "areas": [{"kind": band.kind, "line": area(band, x, y)} for band in self.bands],
             "paths": [{"kind": line.kind, "line": path(line.points, x, y), "dots": dots(line, x, y)} for line in lines],
-            "x_ticks": [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
+            "x_ticks": [(100 * x.share(t), label) for t, label in self.labels if x.holds(t)]
+            or [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
             "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
-            "mark": self.mark and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
+            "mark": self.mark
+            and self._drawable([self.mark[:2]])[0][1] is not None
+            and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
             "data": {
+                "lo": x.lo,
                 "hi": x.hi,
-                "lo": x.lo if x.log else None,
+                "log": x.log,
                 "at": "step #" if self.over == "step" else f"# {self.over}",
                 "lines": [_readout(line) for line in lines if line.kind != "raw"],
             },
@@ -112,14 +133,17 @@ class Chart:
 
     def _drawable(self, points: Sequence[Point]) -> list[Point]:
         lowest = 1 / HUGE if self.log else -HUGE
-        least = 1 / HUGE if self.log_x else 0
+        least = 1 / HUGE if self.log_x else self.lo
         return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if least <= x <= HUGE]
 
     def _axes(self, lines: Sequence[Line]) -> tuple[Axis, Axis]:
         values = [y for line in lines for y in _framed(line)] + ([self.level[0]] if self.level else [])
+        values += [
+            y for band in self.bands for edge in (band.lower, band.upper) for _, y in self._drawable(edge) if y is not None
+        ]
         hi = max(x for line in lines for x, _ in line.points)
-        lo = min(x for line in lines for x, _ in line.points)
-        width = Axis(lo, hi if hi > lo else 2 * lo, log=True) if self.log_x else Axis(0.0, hi if hi > 0 else 1.0)
+        lo = min(x for line in lines for x, _ in line.points) if self.log_x else self.lo
+        width = Axis(lo, hi if hi > lo else 2 * lo if self.log_x else lo + 1.0, log=self.log_x)
         return width, _padded(min(values), max(values), self.log, self.zero)
 
 
@@ -134,6 +158,20 @@ def path(points: Sequence[Point], x: Axis, y: Axis) -> str:
         pieces.append(f"{'L' if pen_down else 'M'}{_place(at, value, x, y)}{'' if pen_down else 'h0'}")
         pen_down = True
     return "".join(pieces)
+
+
+def area(band: Band, x: Axis, y: Axis) -> str:
+    """The SVG path around a band, once forth along its upper edge and back along the lower, where both are known."""
+    both = [
+        (at, low, high)
+        for (at, low), (_, high) in zip(band.lower, band.upper, strict=True)
+        if low is not None and high is not None
+    ]
+    if not both:
+        return ""
+    there = [_place(at, high, x, y) for at, _, high in both]
+    back = [_place(at, low, x, y) for at, low, _ in reversed(both)]
+    return "M" + "L".join([*there, *back]) + "Z"
 
 
 def dots(line: Line, x: Axis, y: Axis) -> str:

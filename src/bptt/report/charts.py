@@ -1,9 +1,11 @@
-"""The four charts of a training run: perplexity, gradient norm, learning rate, speed.
+"""The four charts of a training run: perplexity (of a series the error), gradient norm, learning rate, speed.
 
 Knows which curves matter; must not know how they look.
 """
 
 from __future__ import annotations
+
+import math
 
 from bptt.report.chart import Chart, Line
 from bptt.report.facts import facts_of, nats_of
@@ -14,7 +16,8 @@ from bptt.report.words import compact, number, percent, significant
 
 def charts(run: Run) -> list[Chart]:
     """The charts of `run` in the order of the page; a chart without points says so itself."""
-    return [_perplexity(run), _gradient_norm(run), _learning_rate(run), _speed(run)]
+    judged = _error(run) if run.start.get("measure", "perplexity") != "perplexity" else _perplexity(run)
+    return [judged, _gradient_norm(run), _learning_rate(run), _speed(run)]
 
 
 def _span(count: int) -> float:
@@ -38,6 +41,22 @@ def _perplexity(run: Run) -> Chart:
         best = (facts.best_step, facts.best_perplexity, f"best {significant(facts.best_perplexity)}")
     about = "How many tokens the model wavers between; lower is better." + ("" if run.valids else " No validation was logged.")
     return Chart("Perplexity", about, [*lines, Line("validation", valid, "valid")], log=True, mark=best)
+
+
+def _error(run: Run) -> Chart:
+    """The typical error of a series, in scaled units: the root of a mean squared loss, or a mean absolute one."""
+    name = str(run.start.get("measure"))
+    losses = [(x, math.sqrt(y) if y is not None and y >= 0 and name == "rmse" else y) for x, y in curve(run.steps, "loss")]
+    valid = curve(run.valids, name)
+    known = [(y, x) for x, y in valid if y is not None]
+    best = (min(known)[1], min(known)[0], f"best {significant(min(known)[0])}") if known else None
+    lines = [
+        Line("each update", losses, "raw"),
+        Line("training", centred(losses, _span(len(losses)))),
+        Line("validation", valid, "valid"),
+    ]
+    about = "Typical error of what is learnt, in units of the scaled series; lower is better."
+    return Chart(name.upper(), about, lines, mark=best, zero=True)
 
 
 def _gradient_norm(run: Run) -> Chart:

@@ -16,10 +16,11 @@ from typing import Any
 
 from bptt.errors import InputError
 from bptt.files import write_durably
+from bptt.report import forecast as series
 from bptt.report.comparison import title as comparison_title
 from bptt.report.facts import Facts, facts_of
 from bptt.report.run import Record, Run, flatten, read_run
-from bptt.report.sections import SECTIONS, Section, compared, render, templates, vocabulary_size
+from bptt.report.sections import FORECAST, SECTIONS, Section, compared, render, templates, vocabulary_size
 from bptt.report.words import compact, duration, number, percent, significant
 
 Sections = Sequence[Callable[[Run], Section | None]]
@@ -65,8 +66,14 @@ def write_page(target: Path, html: str) -> Path:
 def page(run: Run, sections: Sections = SECTIONS) -> str:
     """The HTML of the page."""
     facts = facts_of(run)
+    if run.forecast:
+        sections = FORECAST if sections is SECTIONS else sections
+        told, figures = series.story(run.forecast), series.tiles(run.forecast)
+    else:
+        told, figures = story(run, facts), tiles(run, facts)
     parts = [part for section in sections if (part := section(run)) is not None]
-    return render("page.html", run=run, facts=facts, story=story(run, facts), tiles=tiles(run, facts), **shell(parts))
+    kind = "Forecast" if run.forecast else "Training report"
+    return render("page.html", run=run, kind=kind, facts=facts, story=told, tiles=figures, **shell(parts))
 
 
 def shell(parts: Sequence[Section]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Run:
     corpus: Record = dataclasses.field(default_factory=dict)
     comparison: Record = dataclasses.field(default_factory=dict)
     diagnosis: Record = dataclasses.field(default_factory=dict)
+    forecast: Record = dataclasses.field(default_factory=dict)
     samples_text: str = ""
     start: Record = dataclasses.field(default_factory=dict)
     end: Record | None = None
@@ -63,8 +64,11 @@ def read_run(run_dir: Path | str) -> Run:
         run.comparison = _mapping(run, folder / "compare.json", json.loads)
     if (folder / "diagnose.json").is_file():
         run.diagnosis = _mapping(run, folder / "diagnose.json", json.loads)
+    if (folder / "forecast.json").is_file():
+        run.forecast = _mapping(run, folder / "forecast.json", json.loads)
     run.samples_text = _text(folder / "samples.txt") or ""
-    _read_metrics(run, folder / "metrics.jsonl")
+    if not run.forecast or (folder / "metrics.jsonl").exists():  # a forecast without training has no metrics
+        _read_metrics(run, folder / "metrics.jsonl")
     return run
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bptt.report import comparison as strategies
 from bptt.report import diagnosis as through_time
+from bptt.report import forecast as series
 from bptt.report.charts import charts
 from bptt.report.facts import facts_of, nats_of, perplexity
 from bptt.report.run import Record, Run, flatten
@@ -126,6 +127,27 @@ def glossary(run: Run) -> Section:
     return Section("How to read this page", render("glossary.html", facts=facts_of(run), vocabulary=vocabulary))
 
 
+def forecast(run: Run) -> Section | None:
+    """The series and what comes; None where nothing was forecast."""
+    return Section("Forecast", render("forecast.html", **series.forecast_view(run.forecast))) if run.forecast else None
+
+
+def backtest(run: Run) -> Section | None:
+    """Forecasts of the past beside what came, and the baselines."""
+    return Section("Backtest", render("backtest.html", **series.backtest_view(run.forecast))) if run.forecast else None
+
+
+def k_steps(run: Run) -> Section | None:
+    """One step and many steps ahead."""
+    view = series.curves_view(run.forecast) if run.forecast else None
+    return None if view is None else Section("k steps ahead", render("ksteps.html", **view))
+
+
+def training(run: Run) -> Section | None:
+    """How the model was trained; None where nothing was."""
+    return dataclasses.replace(curves(run), title="Training") if run.steps or run.epochs else None
+
+
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     curves,
     samples,
@@ -133,6 +155,16 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     comparison,
     data,
     glossary,
+    configuration,
+    environment,
+)
+FORECAST: tuple[Callable[[Run], Section | None], ...] = (
+    forecast,
+    backtest,
+    k_steps,
+    training,
+    diagnosis,
+    data,
     configuration,
     environment,
 )

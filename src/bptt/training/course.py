@@ -13,14 +13,27 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best epoch so far: its update, its number from 1, and its perplexity on the validation part (else on training).
+    """The best epoch so far: its update, its number from 1, and its figure on the validation part (else on training).
 
-    A run that ends before any epoch was judged has its last one here, with a perplexity of NaN.
+    value, measure  the figure, and what it is called: perplexity, or the error of a series
+    A run that ends before any epoch was judged has its last one here, with a figure of NaN.
     """
 
     step: int
     epoch: int
-    perplexity: float
+    value: float
+    measure: str = "perplexity"
+
+    @property
+    def perplexity(self) -> float:
+        """The figure of a language model."""
+        if self.measure != "perplexity":
+            raise AttributeError(f"A model of a series is judged by {self.measure}: see value")
+        return self.value
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, the figure under its own name."""
+        return {"step": self.step, "epoch": self.epoch, self.measure: self.value}
 
 
 class Course:
@@ -32,19 +45,20 @@ class Course:
     seconds  spent on training, without validation and samples
     """
 
-    def __init__(self) -> None:
+    def __init__(self, measure: str = "perplexity") -> None:
+        self.measure = measure
         self.history: list[dict[str, Any]] = []
         self.best: Best | None = None
         self.stalled = 0
         self.seconds = 0.0
         self._clock = time.monotonic()
 
-    def judge(self, step: int, epoch: int, perplexity: float) -> None:
+    def judge(self, step: int, epoch: int, value: float) -> None:
         """Take note of the result of an epoch; NaN, where there is none to judge by, counts neither for nor against it."""
-        if math.isnan(perplexity):
+        if math.isnan(value):
             return
-        if self.best is None or perplexity < self.best.perplexity:
-            self.best, self.stalled = Best(step, epoch, perplexity), 0
+        if self.best is None or value < self.best.value:
+            self.best, self.stalled = Best(step, epoch, value, self.measure), 0
         else:
             self.stalled += 1
 
@@ -56,7 +70,7 @@ class Course:
 
     def best_facts(self) -> dict[str, Any] | None:
         """The best epoch as plain JSON."""
-        return None if self.best is None else dataclasses.asdict(self.best)
+        return None if self.best is None else self.best.to_json()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
@@ -65,5 +79,6 @@ class Course:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self.history, self.stalled, self.seconds = state["history"], state["stalled"], state["seconds"]
-        self.best = None if state["best"] is None else Best(**state["best"])
+        best = state["best"]
+        self.best = None if best is None else Best(best["step"], best["epoch"], best[self.measure], self.measure)
         self._clock = time.monotonic()

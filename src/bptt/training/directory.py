@@ -1,6 +1,7 @@
 """A run directory: what is in it, who may write into it, and what may be replaced.
 
     config.yaml env.json corpus.json metrics.jsonl checkpoints/ samples.txt report.html compare.json diagnose.json
+    and of a forecast: forecast.json forecast.csv forecaster.json forecaster.safetensors plots/
 
 Knows names and files; must not know what training does. Nothing is overwritten unasked, and nothing foreign ever.
 """
@@ -21,8 +22,9 @@ TOKENS = "tokens.bin"
 OURS = (
     *("config.yaml", "env.json", "corpus.json", "metrics.jsonl", "samples.txt", "report.html", TOKENS, f"{TOKENS}.json"),
     *("compare.json", "diagnose.json"),
+    *("forecast.json", "forecast.csv", "forecaster.json", "forecaster.safetensors"),
 )
-FOLDERS = ("checkpoints", "tensorboard")
+FOLDERS = ("checkpoints", "tensorboard", "plots")
 
 
 def _is_draft(name: str) -> bool:

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from bptt.data import Corpus, TextStream
+from bptt.data import Corpus, Stream
+from bptt.data.series import SeriesData
 
 PIECE = 1 << 22
 
 
-def corpus_facts(corpus: Corpus, stream: TextStream) -> dict[str, Any]:
+def corpus_facts(corpus: Corpus | SeriesData, stream: Stream) -> dict[str, Any]:
     """The corpus's own facts, how it is cut into windows, and its most frequent tokens, as plain JSON."""
     cut = {"batch_size": stream.batch_size, "steps": stream.steps, "notes": [*corpus.notes, *stream.notes]}
     facts = {**corpus.facts, **cut}
-    return facts if corpus.vocab is None else {**facts, "frequent": frequent(corpus)}
+    return {**facts, "frequent": frequent(corpus)} if isinstance(corpus, Corpus) and corpus.vocab is not None else facts
 
 
 def frequent(corpus: Corpus, most: int = 30) -> list[list[Any]]:

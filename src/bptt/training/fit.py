@@ -1,4 +1,4 @@
-"""`fit`: train a model on a corpus, with validation, samples, checkpoints and a run directory around the loop."""
+"""`fit`: train a model on a corpus or a series, with validation, samples, checkpoints and a run directory around the loop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
 from bptt.errors import InputError, did_you_mean
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training.directory import RunDirectory
 from bptt.training.identity import cell_name
 from bptt.training.listeners import Listener
@@ -24,8 +25,8 @@ from bptt.training.watchers import Watcher
 
 
 def fit(
-    model: LanguageModel,
-    corpus: Corpus,
+    model: LanguageModel | SeriesModel,
+    corpus: Corpus | SeriesData,
     *,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -38,8 +39,8 @@ def fit(
     """Train `model` on `corpus`.
 
     Arguments:
-        model      a `LanguageModel`; its parameters are changed in place
-        corpus     from `read_text`
+        model      a `LanguageModel` or a `SeriesModel`; its parameters are changed in place
+        corpus     from `read_text`; for a series, its prepared parts (`bptt.Forecaster` prepares them)
         out        run directory for metrics, samples and checkpoints; None: nothing is written
         resume     go on from the newest checkpoint in `out`, as if nothing had happened
         overwrite  replace a run that is already in `out`
@@ -61,10 +62,13 @@ def fit(
         run = bptt.fit(model, corpus, gradient=bptt.Truncated(64), epochs=3, out="runs/book")
         print(run.best.perplexity)
     """
-    if not isinstance(corpus, Corpus):
-        raise InputError("The corpus is no Corpus", type(corpus).__name__, 'Read one: bptt.read_text("book.txt")')
+    kind = SeriesData if isinstance(model, SeriesModel) else Corpus
+    if not isinstance(corpus, kind):
+        todo = 'Read one: bptt.read_text("book.txt")' if kind is Corpus else "Let bptt.Forecaster prepare it"
+        raise InputError(f"The corpus is no {kind.__name__}", type(corpus).__name__, todo)
     chosen = choose(settings)
-    check_vocabulary(model, corpus)
+    if isinstance(model, LanguageModel) and isinstance(corpus, Corpus):
+        check_vocabulary(model, corpus)
     with contextlib.ExitStack() as stack:
         directory = None if out is None else RunDirectory(out)
         if directory is None and resume:
@@ -106,7 +110,7 @@ def hold(directory: RunDirectory, *, resume: bool, overwrite: bool) -> Iterator[
         yield
 
 
-def describe(model: LanguageModel, settings: TrainSettings) -> dict[str, Any]:
+def describe(model: LanguageModel | SeriesModel, settings: TrainSettings) -> dict[str, Any]:
     """The settings of a run as plain values."""
     trained = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     trained |= {"gradient": repr(settings.gradient), "sample_prefix": list(settings.sample_prefix)}

@@ -9,8 +9,9 @@ import dataclasses
 from typing import Any
 
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
 from bptt.errors import CheckpointError
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training.checkpoint import Saved
 from bptt.training.settings import TrainSettings
 
@@ -21,7 +22,7 @@ CHANGEABLE = (
 )
 
 
-def describe_model(model: LanguageModel) -> dict[str, Any]:
+def describe_model(model: LanguageModel | SeriesModel) -> dict[str, Any]:
     """The model without its numbers, as plain JSON; of a cell of the user's own, only the name."""
     if not model.own_cell:
         return model.to_json()
@@ -29,19 +30,21 @@ def describe_model(model: LanguageModel) -> dict[str, Any]:
     return {"kind": "own", "settings": {"cell": cell_name(model)}, "vocab": vocab}
 
 
-def cell_name(model: LanguageModel) -> str:
+def cell_name(model: LanguageModel | SeriesModel) -> str:
     """One of our names, or the class of the user's own cell."""
+    if isinstance(model, SeriesModel):
+        return model.cell
     return type(model.recurrent).__name__ if model.own_cell else model.settings.cell
 
 
-def identity(corpus: Corpus, settings: TrainSettings) -> dict[str, Any]:
+def identity(corpus: Corpus | SeriesData, settings: TrainSettings) -> dict[str, Any]:
     """What is saved with every checkpoint to know the run again."""
     fixed = [field.name for field in dataclasses.fields(settings) if field.name not in CHANGEABLE]
     chosen = {name: getattr(settings, name) for name in fixed}
     return {"text": corpus.facts.get("sha256"), **chosen, "gradient": repr(settings.gradient)}
 
 
-def check_same(saved: Saved, model: LanguageModel, corpus: Corpus, settings: TrainSettings) -> None:
+def check_same(saved: Saved, model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, settings: TrainSettings) -> None:
     """CheckpointError, naming the difference, if the checkpoint is of another model, vocabulary, text or method."""
     here = {**describe_model(model), **identity(corpus, settings)}
     there = {**saved.model, **saved.state["identity"]}

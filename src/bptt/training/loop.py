@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bptt.data import TextStream
+from bptt.data import Stream
 from bptt.models import Unroll
 from bptt.training.health import check_estimate
 from bptt.training.pack import like, move
@@ -36,7 +36,7 @@ def estimates(
 
 @dataclasses.dataclass
 class Tally:
-    """Sums over an epoch."""
+    """Sums over an epoch: losses, in nats for a text, and how many they are."""
 
     nats: float = 0.0
     count: int = 0
@@ -45,7 +45,7 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """Nats per token so far; NaN while no stretch is finished."""
+        """The mean loss so far; NaN while no stretch is finished."""
         return self.nats / self.count if self.count else math.nan
 
     def add(self, loss: float, count: int, spent: Spent | None) -> None:
@@ -67,7 +67,7 @@ class Training:
     the rest of the run depends on, apart from parameters and random states.
     """
 
-    def __init__(self, unroll: Unroll, stream: TextStream, strategy: Strategy, update: Update, device: torch.device) -> None:
+    def __init__(self, unroll: Unroll, stream: Stream, strategy: Strategy, update: Update, device: torch.device) -> None:
         self.unroll, self.stream, self.strategy, self.update, self.device = unroll, stream, strategy, update, device
         self.carry = strategy.start(unroll, stream.batch_size)
         self.before: dict[str, Any] = stream.state_dict()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
 from bptt.errors import InputError
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training.devices import find_device, precision
 from bptt.training.listeners import TensorBoard
 from bptt.training.loop import Training
@@ -33,7 +34,7 @@ def check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
         raise InputError(wrong, next(differing, "the same tokens, but cut from text in another way"), todo)
 
 
-def prepare(model: LanguageModel, corpus: Corpus, s: TrainSettings) -> Training:
+def prepare(model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, s: TrainSettings) -> Training:
     """Everything that settings, model and text alone can tell is refused here, before a run is replaced or an hour is spent.
 
     What a strategy says to the model and its first window, `rehearse` asks it.

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from bptt.errors import CheckpointError
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training import checkpoint
 from bptt.training.course import Best
 from bptt.training.directory import RunDirectory
 
-MODELS = {"language": LanguageModel}
+MODELS: dict[str, Any] = {"language": LanguageModel, "series": SeriesModel}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def set_parameters(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
         value.copy_(saved[name])
 
 
-def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.device | str = "cpu") -> LanguageModel:
+def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.device | str = "cpu") -> Any:
     """The model of a run, on `device`, in evaluation mode and in the precision it was trained in.
 
     Arguments: path, a run directory; which, "best" or "last". Raises CheckpointError for a foreign or damaged directory.
@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.dev
     return from_checkpoint(checkpoint.load(directory.checkpoints, which)).to(device)
 
 
-def from_checkpoint(saved: checkpoint.Saved) -> LanguageModel:
+def from_checkpoint(saved: checkpoint.Saved) -> Any:
     """The model that a checkpoint holds; CheckpointError for one with a cell of the user's own."""
     try:
         model = MODELS[saved.model["kind"]].from_json(saved.model)

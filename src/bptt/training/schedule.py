@@ -41,12 +41,12 @@ class Schedule:
             return rise * self.decay ** int(epoch // self.every)
         return rise * self.reached
 
-    def validated(self, perplexity: float) -> None:
+    def validated(self, result: float) -> None:
         """Take note of a validation result; NaN, where there is none, is not counted."""
-        if math.isnan(perplexity):
+        if math.isnan(result):
             return
-        if self.best is None or perplexity < self.best:
-            self.best, self.waited = perplexity, 0
+        if self.best is None or result < self.best:
+            self.best, self.waited = result, 0
             return
         self.waited += 1
         if self.kind == "plateau" and self.waited >= self.every:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bptt.data import Corpus
+from bptt.data import Corpus, Vocabulary
+from bptt.data.series import SeriesData
 from bptt.errors import DivergedError, InputError, Interrupted
-from bptt.metrics import Score, perplexity
-from bptt.models import LanguageModel
+from bptt.metrics import Score
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training import checkpoint
 from bptt.training.course import Best, Course
 from bptt.training.directory import RunDirectory, as_json, as_yaml
@@ -41,8 +42,8 @@ class Session:
 
     def __init__(
         self,
-        model: LanguageModel,
-        corpus: Corpus,
+        model: LanguageModel | SeriesModel,
+        corpus: Corpus | SeriesData,
         settings: TrainSettings,
         directory: RunDirectory | None,
         interrupts: Interrupts,
@@ -55,7 +56,7 @@ class Session:
         self.tensorboard: TensorBoard | None = None
         self.training = prepare(model, corpus, settings)
         self.training.look = self._look if watchers else None
-        self.course = Course()
+        self.course = Course(model.measure.name)
         self._saved_at = time.monotonic()
 
     def begin(self, config: Mapping[str, Any]) -> None:
@@ -68,10 +69,11 @@ class Session:
             self.directory.clear()
             for name, text in files.items():
                 self.directory.write(name, text)
-            if self.corpus.fleeting:
+            if isinstance(self.corpus, Corpus) and self.corpus.fleeting:
                 self.corpus.save(self.directory.tokens)
             self._open_files({})
-        self.tell("start", time=now(), parameters=sum(p.numel() for p in self.model.parameters()))
+        size = sum(p.numel() for p in self.model.parameters())
+        self.tell("start", time=now(), parameters=size, measure=self.model.measure.name)
         self._notices()
         self.save()
 
@@ -116,7 +118,7 @@ class Session:
         if self.interrupts.received is not None:  # too late to stop the run, not to stop the program
             raise Interrupted(self.interrupts.received, "the run is complete")
         training, course = self.training, self.course
-        best = course.best or Best(training.step, training.epochs, math.nan)
+        best = course.best or Best(training.step, training.epochs, math.nan, self.model.measure.name)
         path = None if self.directory is None else self.directory.path
         return Run(self.model, best, course.history, reason, path, training.step, training.tokens, course.seconds)
 
@@ -166,10 +168,10 @@ class Session:
         # Before the epoch is told: whoever interrupts these finds it still untold, and they are made again.
         score, samples = self._validate(), self._samples()
         trained = self._tell_epoch()
+        measure = self.model.measure
         if score is not None:
-            facts = {"bits_per_token": score.bits_per_token, "bits_per_character": score.bits_per_character}
-            self.tell("valid", nats=score.mean, perplexity=score.perplexity, seconds=self.course.seconds, **facts)
-        result = trained if score is None else score.perplexity
+            self.tell("valid", seconds=self.course.seconds, **measure.facts(score))
+        result = trained if score is None else measure.of(score.mean)
         number = self.training.epochs + 1
         self.course.judge(self.training.step, number, result)
         self.training.update.schedule.validated(result)
@@ -184,7 +186,7 @@ class Session:
         """How well the validation part is predicted; None where there is none."""
         if self.corpus.valid is None or len(self.corpus.valid) < 2:
             return None
-        score = self.model.evaluate(self.corpus.valid, stop=self.interrupts, progress=self._validating)
+        score = self.model.evaluate(self.corpus.valid, stop=self.interrupts, progress=self._validating)  # type: ignore[arg-type]
         self.course.tick(training=False)
         self._leave_if_asked()
         return score
@@ -193,46 +195,44 @@ class Session:
         self.tell("progress", validated=done, validation=total)
 
     def _tell_epoch(self) -> float:
-        """The sums of the epoch; its perplexity."""
-        training, tally = self.training, self.training.tally
-        trained = perplexity(tally.mean)
+        """The sums of the epoch; the figure that it is judged by."""
+        training, tally, measure = self.training, self.training.tally, self.model.measure
         self.tell(
             "epoch",
-            train_nats=tally.mean,
-            train_perplexity=trained,
+            **measure.figures(tally.mean, "train_"),
             tokens_per_second=training.tokens / max(self.course.seconds, 1e-9),
             clip_rate=tally.clipped / max(tally.updates, 1),
             seconds=self.course.seconds,
         )
-        return trained
+        return measure.of(tally.mean)
 
     def _samples(self) -> list[dict[str, str]]:
         """What the model writes now, if it is time for that."""
         s = self.settings
         due = s.sample_every and (self.training.epochs + 1) % s.sample_every == 0
-        if self.model.vocab is None or not due:
+        if not isinstance(self.model, LanguageModel) or self.model.vocab is None or not due:
             return []
         sampling: dict[str, Any] = {
             "length": s.sample_length,
             "temperature": s.temperature,
             "seed": s.seed + self.training.step,
         }
-        prefixes = s.sample_prefix or (self._own_prefix(),)
-        samples = [{"prefix": prefix, "text": self._sample(prefix, sampling)} for prefix in prefixes]
+        prefixes = s.sample_prefix or (self._own_prefix(self.model.vocab),)
+        samples = [{"prefix": prefix, "text": self._sample(self.model, prefix, sampling)} for prefix in prefixes]
         self.course.tick(training=False)
         return samples
 
-    def _sample(self, prefix: str, sampling: Mapping[str, Any]) -> str:
+    def _sample(self, model: LanguageModel, prefix: str, sampling: Mapping[str, Any]) -> str:
         pieces = []
-        for piece in self.model.stream(prefix, **sampling):
+        for piece in model.stream(prefix, **sampling):
             pieces.append(piece)
             self._leave_if_asked()
         return "".join(pieces)
 
-    def _own_prefix(self) -> str:
+    def _own_prefix(self, vocab: Vocabulary) -> str:
         """The text's first tokens."""
-        assert self.model.vocab is not None
-        return self.model.vocab.opening(self.corpus.train.ids[:16])
+        assert isinstance(self.corpus, Corpus)
+        return vocab.opening(self.corpus.train.ids[:16])
 
     def save(self) -> None:
         """A checkpoint of this moment."""

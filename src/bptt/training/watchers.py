@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
-from bptt.data import TextStream
+from bptt.data import Stream
 from bptt.models import Unroll
 from bptt.types import Carry, Strategy, Window
 
@@ -29,7 +29,7 @@ class Moment:
     strategy: Strategy
     window: Window
     carry: Carry
-    stream: TextStream
+    stream: Stream
 
     def windows(self, count: int) -> list[Window]:
         """At most `count` windows of this epoch in their order: those before this one and, if they are too few, from it on.
@@ -53,7 +53,7 @@ class Watcher(Protocol):
         ...
 
 
-def due(at: int, stream: TextStream) -> bool:
+def due(at: int, stream: Stream) -> bool:
     """True if the window just handed out is number `at` of the run.
 
     An epoch counts as many windows as the first one has: a drawn offset can make an epoch one window longer or shorter.

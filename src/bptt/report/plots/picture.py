@@ -64,9 +64,15 @@ def picture_path(name: str | os.PathLike[str], formats: Sequence[str] = FORMATS)
 
 @contextlib.contextmanager
 def picture(
-    name: str | os.PathLike[str], width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+    name: str | os.PathLike[str],
+    width: float,
+    height: float,
+    layout: Literal["constrained"] | None = "constrained",
+    also: Sequence[str] = (),
 ) -> Iterator[Figure]:
     """A figure of width × height inches, written to `name` when the block ends well; layout None: you place the axes.
+
+    also: further formats, written beside it.
 
         with picture("curve.svg", 6, 4) as figure:
             figure.add_subplot().plot([1, 2])
@@ -81,7 +87,8 @@ def picture(
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # it is drawn as a box
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
-        write_durably(path, drawn(figure, path.suffix.lower()[1:]))
+        for kind in (path.suffix, *also):
+            write_durably(path.with_suffix(kind), drawn(figure, kind.lower()[1:]))
 
 
 def families() -> list[str]:

@@ -5,9 +5,9 @@ function readout(plot) {
   const data = JSON.parse(plot.querySelector("script").textContent);
   const cursor = plot.querySelector(".cursor"), box = plot.querySelector(".readout");
   let at = data.hi;
-  // Where a value lies along the axis, from 0 to 1, and back; an axis with a lower end is logarithmic.
-  const place = (value) => data.lo ? Math.log(value / data.lo) / Math.log(data.hi / data.lo) : value / data.hi;
-  const value = (share) => data.lo ? data.lo * (data.hi / data.lo) ** share : share * data.hi;
+  // Where a value lies along the axis, from 0 to 1, and back.
+  const place = (value) => data.log ? Math.log(value / data.lo) / Math.log(data.hi / data.lo) : (value - data.lo) / (data.hi - data.lo);
+  const value = (share) => data.log ? data.lo * (data.hi / data.lo) ** share : data.lo + share * (data.hi - data.lo);
 
   function nearest(points) {
     let lo = 0, hi = points.length - 1;
@@ -20,8 +20,9 @@ function readout(plot) {
 
   function show() {
     // Curves over something else than the step share no points, and may end before the others.
-    const apart = data.at !== "step #";
-    const reached = data.lines.filter((line) => !apart || place(at) <= place(line.points.at(-1)[0]) + 0.02);
+    const apart = data.at !== "step #", slack = 0.02;
+    const reached = data.lines.filter((line) =>
+      !apart || place(at) <= place(line.points.at(-1)[0]) + slack && place(at) >= place(line.points[0][0]) - slack);
     const rows = reached.map((line) => ({ line, point: nearest(line.points) })).filter((row) => row.point[1] !== null);
     if (!rows.length) return hide();
     const step = apart ? at : rows[0].point[0], share = place(step);

@@ -1,0 +1,149 @@
+"""`bptt forecast`: from a file, or from nothing, to a table, a page and pictures; and whatever a user can do wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from cli_support import Cli
+
+from bptt.forecasting import Forecaster
+
+SMALL = ("--hidden-size", "4", "--epochs", "2", "--threads", "1", "--dtype", "float64")
+PICTURES = ("forecast", "backtest", "error-by-step", "k-steps-ahead", "error-over-k")
+
+
+@pytest.fixture
+def demand(tmp_path):
+    time = np.arange(200)
+    load = 10 + np.sin(2 * np.pi * time / 8) + 0.1 * np.random.default_rng(0).normal(size=200)
+    stamps = np.datetime64("2024-01-01T00") + time.astype("timedelta64[h]")
+    lines = [f"{str(s).replace('T', ' ')}:00,{x:.4f},{x * 2:.4f}" for s, x in zip(stamps, load, strict=True)]
+    path = tmp_path / "demand.csv"
+    path.write_text("ts,load,other\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_file_becomes_a_forecast_with_everything_around_it(cli: Cli, demand, tmp_path):
+    out = tmp_path / "run"
+    words = ("--target", "load", "--time", "ts", "--period", "8", "--horizon", "8", "--model", "gru", "--out", str(out))
+    ended = cli("forecast", str(demand), *words, *SMALL)
+    assert ended.code == 0, ended.err
+    assert "gru *" in ended.out and "seasonal-naive" in ended.out and "MASE" in ended.out and "k=4" in ended.out
+    for name in PICTURES:
+        assert (out / "plots" / f"{name}.svg").read_bytes().startswith(b"<?xml")
+        assert (out / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    rows = (out / "forecast.csv").read_text().splitlines()
+    assert len(rows) == 9 and rows[1].startswith("2024-01-09 08:00,") and rows[0].startswith("time,load,load lower 0.8")
+    page = (out / "report.html").read_text()
+    assert "seasonal-naive" in page and "k steps ahead" in page and "http" not in page.replace("http-equiv", "")
+    found = json.loads((out / "forecast.json").read_text())
+    again = Forecaster.load(out).predict(8, after=None)
+    assert again.mean.shape == (8, 1) and found["backtest"]["origins"] == [168, 176, 184, 192]
+    assert cli("report", str(out)).code == 0 and cli("runs", str(tmp_path)).code == 0
+
+
+@pytest.mark.parametrize("model", ["linear", "seasonal-naive"])
+def test_a_model_without_training_has_a_run_too(cli: Cli, demand, tmp_path, model):
+    out = tmp_path / "run"
+    words = (
+        "forecast",
+        str(demand),
+        "--target",
+        "load",
+        "--target",
+        "other",
+        "--period",
+        "8",
+        "--horizon",
+        "5",
+        "--model",
+        model,
+        "--out",
+        str(out),
+    )
+    ended = cli(*words, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out.splitlines()[-1])
+    assert {row["model"] for row in told["backtest"]} >= {model, "naive"} and len(told["forecast"]) == 5
+    assert "other" in (out / "report.html").read_text()
+    assert cli(*words).code == 2 and cli(*words, "--overwrite", "--quiet").out.strip() == str(out)
+
+
+def test_the_sine_needs_no_file(cli: Cli, tmp_path):
+    ended = cli("forecast", "sine", *SMALL, "--out", str(tmp_path / "sine"), "--quiet")
+    assert ended.code == 0, ended.err
+    found = json.loads((tmp_path / "sine" / "forecast.json").read_text())
+    assert found["curves"]["steps"] == [1, 4, 16, 64] and set(found["curves"]["said"]) == {"1", "4", "16", "64"}
+    assert {"gru", "mlp", "linear", "naive"} <= found["curves"]["errors"].keys()
+
+
+def test_settings_from_a_file_and_a_run_that_goes_on(cli: Cli, demand, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        f"series: {demand}\ntarget: [load]\nhorizon: 4\nmodel: rnn\nfolds: 2\nhidden-size: 4\nepochs: 3\nlevels: [0.5]\n"
+    )
+    out = tmp_path / "run"
+    assert cli("forecast", "--config", str(tmp_path / "s.yaml"), "--out", str(out), "--seed", "3").code == 0
+    before = json.loads((out / "forecast.json").read_text())
+    assert before["model"] == "rnn" and [b["level"] for b in before["forecast"]["bounds"]] == [0.5]
+    printed = cli("forecast", "--config", str(out / "config.yaml"), "--print-config")
+    assert printed.code == 0 and "hidden_size: 4" in printed.out and "seed: 3" in printed.out
+    (out / "forecast.json").unlink()
+    assert cli("forecast", "--resume", str(out)).code == 0
+    assert json.loads((out / "forecast.json").read_text())["forecast"]["mean"] == before["forecast"]["mean"]
+    assert "bptt forecast --resume" in cli("train", "--resume", str(out)).err
+    assert "no language model" in cli("generate", str(out)).err
+
+
+WRONG = {
+    "demand.csv": "Which column",
+    "demand.csv --target lod": "Did you mean 'load'",
+    "demand.csv --target load --time when": "the columns are ts, load, other|The columns are ts, load, other",
+    "demand.csv --target ts": "no number",
+    "demand.csv --target load --time other": "out of order",
+    "demnd.csv --target load": "Did you mean 'demand.csv'",
+    "demand.csv --target load --horizon 100": "too short for this backtest",
+    "demand.csv --target load --horizon 0": "horizon=0",
+    "demand.csv --target load --model gruu": "Did you mean 'gru'",
+    "demand.csv --target load --model linear --lags 150": "too short for 150 lags",
+    "demand.csv --target load --anchor season": "no season",
+    "demand.csv --target load --levels 80": "probability",
+    "demand.csv --target load --levels high": "levels",
+    "demand.csv --target load --folds 0": "folds=0",
+    "demand.csv --target load --gradient trunctated:k1=8": "Did you mean 'truncated'",
+    "demand.csv --target load --against naif": "Did you mean 'naive'",
+    "demand.csv --target load --perod 8": "Did you mean '--period'",
+    "constant.csv": "constant",
+    "order.csv --target y --time t": "out of order",
+    "twice.csv --target y --time t": "same time",
+    "infinite.csv": "infinite",
+    "hole.csv": "holes",
+    "words.csv": "row 2: 'high'",
+    "--resume nowhere": "nowhere",
+    "sine --resume nowhere": "its own settings",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_ends_with_one_line_and_exit_code_two(words, cli: Cli, demand, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "constant": "y\n" + "3\n" * 150,
+        "order": "t,y\n2,1\n1,2\n",
+        "twice": "t,y\n1,1\n1,2\n",
+        "infinite": "y\n1\n-inf\n",
+        "hole": "y,z\n1,1\n,2\n3,3\n",
+        "words": "y\n1\nhigh\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(
+            text.replace("y,z", "y").replace("1,1\n,2", "1\nNA").replace("3,3", "3") if name == "hole" else text
+        )
+    import re
+
+    ended = cli("forecast", *words.split(), *([] if "--resume" in words else ["--out", "run"]))
+    assert ended.code == 2, ended.out + ended.err
+    said = [line for line in ended.lines if line.startswith("bptt: error")]
+    assert len(said) == 1 and re.search(WRONG[words], said[0]), ended.err
+    assert not (tmp_path / "run" / "config.yaml").exists()
