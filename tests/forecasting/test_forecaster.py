@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
+import importlib
 import json
 import re
 from pathlib import Path
@@ -288,3 +290,23 @@ def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "forecasting.md", "exec"), {})  # noqa: S102 - our own page
     assert Forecaster.load(tmp_path / "load-forecaster").model == "gru"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "data.series.series",
+            "data.series.times",
+            "data.series.scaling",
+            "data.series.part",
+            "data.series.sine",
+            "data.stream",
+        ),
+        *("forecasting.accuracy", "forecasting.intervals", "forecasting.forecaster", "models.series", "inference.ahead"),
+        *("metrics", "config.forecast"),
+    ],
+)
+def test_the_examples_in_the_docstrings_are_true(name):
+    found = doctest.testmod(importlib.import_module(f"bptt.{name}"))
+    assert found.attempted and not found.failed

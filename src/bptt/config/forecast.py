@@ -104,7 +104,7 @@ class ForecastConfig:
 
     given  the settings of model, forecast and training that were given, by name
 
-    >>> ForecastConfig.from_flat({"horizon": "12", "hidden-size": 8}).given
+    >>> ForecastConfig.from_flat({"series": "demand", "horizon": "12", "hidden-size": 8}).given
     {'horizon': 12, 'hidden_size': 8}
     """
 
