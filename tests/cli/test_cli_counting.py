@@ -88,6 +88,14 @@ def test_infinite_perplexity_is_explained(cli: Cli, here: Path) -> None:
     assert "∞" in ended.out and f"probability 0 to {row['impossible']:,} of" in " ".join(ended.out.split())
 
 
+@pytest.mark.parametrize("flags, impossible", [((), 1), (("--reverse",), 2)])
+def test_the_token_that_is_only_read_is_not_called_impossible(cli: Cli, here: Path, flags: tuple, impossible: int) -> None:
+    """The held-out part is z, ab nine times, b: only the second b after a b is new, and from the end the z as well."""
+    (here / "book.txt").write_text("ab" * 90 + "z" + "ab" * 9 + "b", encoding="utf-8")
+    told = cli("baseline", "book.txt", "--model", "bigram:epsilon=0", *flags, "--json").json
+    assert told["models"][0]["impossible"] == impossible
+
+
 def test_a_sentence_ahead_and_samples(cli: Cli, here: Path) -> None:
     words = ("baseline", "book.txt", "--unit", "word", "--model", "bigram", "markov:2")
     flags = ("--score", "the 2 cats", "--prefix", "the 3", "--length", 6, "--seed", 4, "--ahead", 3)

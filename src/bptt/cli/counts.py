@@ -15,6 +15,7 @@ from bptt.report.words import percent
 from bptt.report.words import visible as seen
 
 NOTHING = "–"
+BETWEEN = {"word": " ", "chinese-word": " ", "byte": "·"}  # what stands between the tokens of an n-gram
 
 
 def show_statistics(found: Statistics, corpus: str) -> None:
@@ -36,7 +37,7 @@ def show_statistics(found: Statistics, corpus: str) -> None:
 def gram(tokens: tuple[str, ...], unit: str) -> str:
     """An n-gram as it is read."""
     shown = [visible(seen(token)) for token in tokens]
-    return (" " if unit == "word" else "·" if unit == "byte" else "").join(shown)
+    return BETWEEN.get(unit, "").join(shown)
 
 
 def top_grams(found: Statistics) -> str:

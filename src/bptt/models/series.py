@@ -21,7 +21,7 @@ from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.metrics import MAE, RMSE, Measure, Score
 from bptt.models.parts import Readout
 from bptt.models.unroll import Unroll
-from bptt.nn import GRU, LSTM, RNN
+from bptt.nn import GRU, LSTM, RNN, TDNN
 from bptt.types import State
 
 
@@ -33,7 +33,8 @@ class SeriesSettings:
         hidden_size: hidden units H per layer
         layers: recurrent layers, one above the other
         dropout: share of units dropped between and after the layers while training
-        nonlinearity: of the rnn cell: tanh, relu or identity
+        nonlinearity: of the rnn and tdnn cells: tanh, relu or identity
+        kernel_size: of the tdnn cell: how many steps a layer reads
         loss: squared (mean forecasts, judged by their RMSE) or absolute (median forecasts, judged by their MAE)
     """
 
@@ -41,6 +42,7 @@ class SeriesSettings:
     layers: int = 1
     dropout: float = 0.0
     nonlinearity: Literal["tanh", "relu", "identity"] = "tanh"
+    kernel_size: int = 8
     loss: Literal["squared", "absolute"] = "squared"
 
     def __post_init__(self) -> None:
@@ -48,12 +50,16 @@ class SeriesSettings:
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise InputError(f"There is no such {name}", f"{name}={value!r}", did_you_mean(str(value), known))
-        for name in ("hidden_size", "layers"):
+        for name in ("hidden_size", "layers", "kernel_size"):
             size = getattr(self, name)
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise InputError(f"{name} must be a whole number, at least 1", f"{name}={size!r}", "Give a larger number")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as plain JSON."""
+        return dataclasses.asdict(self)
 
 
 def squared(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -81,11 +87,15 @@ def _elman(inputs: int, s: SeriesSettings) -> nn.Module:
     return RNN(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True, nonlinearity=s.nonlinearity)
 
 
+def _delays(inputs: int, s: SeriesSettings) -> nn.Module:
+    return TDNN(inputs, s.hidden_size, s.layers, s.kernel_size, nonlinearity=s.nonlinearity, dropout=between(s))
+
+
 def _gated(kind: type[nn.Module]) -> Callable[[int, SeriesSettings], nn.Module]:
     def make(inputs: int, s: SeriesSettings) -> nn.Module:
         if s.nonlinearity != "tanh":
             given = f"nonlinearity={s.nonlinearity!r}"
-            raise InputError("Only the rnn cell has a choice of nonlinearity", given, "Use rnn, or leave it out")
+            raise InputError("Only the rnn and tdnn cells have a choice of nonlinearity", given, "Use rnn, or leave it out")
         return kind(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True)
 
     return make
@@ -97,7 +107,12 @@ def between(s: SeriesSettings) -> float:
 
 
 # By name, what makes the recurrent part from the width of its inputs: outputs are as wide as hidden_size.
-CELLS: dict[str, Callable[[int, SeriesSettings], nn.Module]] = {"rnn": _elman, "lstm": _gated(LSTM), "gru": _gated(GRU)}
+CELLS: dict[str, Callable[[int, SeriesSettings], nn.Module]] = {
+    "rnn": _elman,
+    "lstm": _gated(LSTM),
+    "gru": _gated(GRU),
+    "tdnn": _delays,
+}
 
 
 class SeriesModel(nn.Module):
@@ -141,6 +156,9 @@ class SeriesModel(nn.Module):
         """This model for gradient strategies: the same parameters and its own loss."""
         return Unroll(None, self.recurrent, self.readout, self.loss, per=per, autocast=autocast)
 
+    def progress(self, share: float) -> None:
+        """Nothing of it changes with the share of the training that is done."""
+
     @property
     def dtype(self) -> torch.dtype:
         """Of parameters, inputs and outputs."""
@@ -181,7 +199,7 @@ class SeriesModel(nn.Module):
                 "Build it again in your code and load its parameters with load_state_dict",
             )
         sizes = {"cell": self.cell, "inputs": self.inputs, "outputs": self.size}
-        return {"kind": "series", "settings": {**sizes, **dataclasses.asdict(self.settings)}, "vocab": self.size}
+        return {"kind": "series", "settings": {**sizes, **self.settings.to_json()}, "vocab": self.size}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> SeriesModel:

@@ -119,7 +119,7 @@ def whole(value: float | None) -> str:
 
 def frequent(found: Record) -> dict[str, Any]:
     """The most frequent n-grams of each order, and the tokens that are no stop words."""
-    between = {"word": " ", "byte": "·"}.get(text(found.get("unit")), "")
+    between = {"word": " ", "chinese-word": " ", "byte": "·"}.get(text(found.get("unit")), "")
     lists = [
         (
             f"{name(row)}s".capitalize(),
