@@ -32,11 +32,12 @@ demo: $(VENV)/installed ## train a character GRU on Python's documentation, writ
 	$(BIN)/bptt train --config recipes/demo.yaml --out runs/demo --overwrite
 	$(BIN)/bptt generate runs/demo "The " --length 400 --temperature 0.7 --seed 1
 
+# A worker per core, each with one thread: tests that need more say so themselves.
 test: lint ## lint, types, and the quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-all: lint ## everything, also what takes long
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .
