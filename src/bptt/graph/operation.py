@@ -97,6 +97,13 @@ def together(name: str, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     return tuple(OPERATIONS["broadcast"](node, shape) for node in nodes)
 
 
+def lengths(shape: Shape) -> Shape:
+    """The shape, if it is one; ValueError, which a node tells with its name, if not."""
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 1 for n in shape):
+        raise ValueError("a shape is a tuple of lengths, whole numbers of at least 1")
+    return shape
+
+
 def unfit(name: str, nodes: tuple[Node, ...], rule: str, attributes: dict[str, Any]) -> ShapeError:
     """The error for inputs that do not fit: it names them and their shapes."""
     given = "; ".join([*map(repr, nodes), *(f"{key}={value}" for key, value in attributes.items())])

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from bptt.graph.node import Node, Shape, as_node
-from bptt.graph.operation import Array, operation, unfit
+from bptt.graph.operation import Array, lengths, operation, unfit
 
 # Sums, products, powers.
 
@@ -180,14 +180,8 @@ def transpose(x: Array, *, axes: Shape) -> Array:
 # Shapes.
 
 
-def _lengths(shape: Shape) -> Shape:
-    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 1 for n in shape):
-        raise ValueError("a shape is a tuple of lengths, whole numbers of at least 1")
-    return shape
-
-
 def _reshape_shape(x: Node, shape: Shape) -> Shape:
-    if int(np.prod(_lengths(shape))) != int(np.prod(x.shape)):
+    if int(np.prod(lengths(shape))) != int(np.prod(x.shape)):
         raise ValueError("another shape has as many numbers")
     return shape
 
@@ -209,7 +203,7 @@ def _grows(small: Shape, large: Shape) -> bool:
 
 
 def _broadcast_shape(x: Node, shape: Shape) -> Shape:
-    if not _grows(x.shape, _lengths(shape)):
+    if not _grows(x.shape, lengths(shape)):
         raise ValueError("lengths are equal, or 1 in the input, counted from the last axis")
     return shape
 
@@ -225,7 +219,7 @@ def broadcast(x: Array, *, shape: Shape) -> Array:
 
 
 def _sum_to_shape(x: Node, shape: Shape) -> Shape:
-    if not _grows(_lengths(shape), x.shape):
+    if not _grows(lengths(shape), x.shape):
         raise ValueError("lengths are equal, or 1 in the result, counted from the last axis")
     return shape
 
