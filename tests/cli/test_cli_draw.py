@@ -65,6 +65,23 @@ def test_many_steps_are_said_to_be_many(cli: Cli, here: Path) -> None:
     assert cli("explain", "--draw", "rnn", "--steps", "8", "-o", "a.svg").err == ""
     ended = cli("explain", "--draw", "rnn", "--steps", "9", "-o", "b.svg")
     assert ended.code == 0 and ended.lines == ["bptt: note: a picture is easy to read up to about 8 steps; this one has 9."]
+    assert cli("explain", "--draw", "rnn", "--steps", "9").err == "", "no picture, no note"
+
+
+def test_numbers_are_told_without_a_picture(cli: Cli, here: Path) -> None:
+    ended = cli("explain", "--draw", "rnn", "--steps", "2", "--numbers", "--norms")
+    lines = {line.split()[0]: line for line in ended.out.splitlines() if line}
+    assert "‖·‖" in lines["h_2"] and "‖∂‖" in lines["h_2"] and "← W_hx, x_2, W_hh, h_1, b_h" in lines["h_2"]
+    assert "‖∂‖" in lines["W_hh"] and "←" not in lines["W_hh"] and "‖∂‖" not in lines["x_1"]
+    exact = cli("explain", "--draw", "rnn", "--steps", "2", "--numbers", "--norms", "--json").json
+    assert len(exact["values"]["W_hx"]) == 3 and exact["values"]["L"] == pytest.approx(
+        exact["values"]["l_1"] + exact["values"]["l_2"]
+    )
+    assert f"{exact['norms']['W_hh']:.3g}" in lines["W_hh"] and "x_1" not in exact["norms"]
+
+
+def test_what_depends_on_nothing(cli: Cli, here: Path) -> None:
+    assert "W_hh  depends on nothing" in cli("explain", "--draw", "rnn", "--highlight", "W_hh").out
 
 
 def test_other_numbers(cli: Cli, here: Path) -> None:
@@ -90,6 +107,7 @@ WRONG = {
     "--draw rnn --folded --norms": "--norms",
     "--draw rnn --folded full": "a strategy",
     "--draw rnn --layout grid": "--layout grid",
+    "--draw rnn --gradients": "Add -o rnn.svg",
     "--draw rnn --layout graphviz -o a.svg": "Graphviz is not installed",
     "--draw rnn full truncated:k1=2": "2 strategies",
     "--draw rnn trunctated:k1=2": "Did you mean 'truncated'?",

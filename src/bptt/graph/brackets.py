@@ -30,6 +30,8 @@ def item(x: Node, where: Any) -> Node:
                 raise unfit(WHAT, (x,), f"from {-n} to {n - 1} on axis {axis}", {"at": where})
             slices.append((one % n, one % n + 1, 1))
             continue
+        if one.step == 0:
+            raise unfit(WHAT, (x,), "a step that is not 0", {"at": where})
         start, stop, step = one.indices(n)
         slices.append((start, stop if stop >= 0 else None, step))
         shape.append(len(range(start, stop, step)))

@@ -107,7 +107,10 @@ def value_given(node: Node, given: Mapping[Node, Any], results: Sequence[Node]) 
     if node not in given:
         needed = ", ".join(one.label for one in results[:3]) + (" …" if len(results) > 3 else "")
         raise InputError(f"{node.name} has no value", f"{node!r}, needed for {needed}", "Give one: evaluate(…, {node: value})")
-    value = np.asarray(given[node])
+    try:
+        value = np.asarray(given[node])
+    except ValueError:
+        raise ShapeError(f"The rows of {node.name} are not equally long", repr(node), "Give it that shape") from None
     if value.shape != node.shape:
         raise ShapeError(
             f"The value of {node.name} has another shape", f"{list(value.shape)} for {node!r}", "Give it that shape"

@@ -52,6 +52,7 @@ def full(steps: int) -> Flow:
     >>> full(3)
     [Way(losses=range(1, 4), first=1, edges={}, uses={})]
     """
+    _whole(1, steps=steps)
     return [Way(range(1, steps + 1), 1)]
 
 
@@ -63,14 +64,17 @@ def truncated(steps: int, k1: int, k2: int | None = None) -> Flow:
     >>> truncated(5, k1=2)
     [Way(losses=range(1, 6), first=1, edges={3: 0.0, 5: 0.0}, uses={})]
     """
-    if k2 in (None, k1):
+    _whole(1, k1=k1, steps=steps)
+    if k2 is None or k2 == k1:
         return weighted(dict.fromkeys(range(k1 + 1, steps + 1, k1), 0.0), steps)
-    assert k2 is not None
+    _whole(k1, k2=k2)
     return _ways({t: max(1, math.ceil(t / k1) * k1 - k2 + 1) for t in range(1, steps + 1)})
 
 
 def per_output(steps: int, k: int) -> Flow:
     """Every loss goes back k steps and no further. The first k + 1 reach the beginning, and share their way."""
+    _whole(0, k=k)
+    _whole(1, steps=steps)
     return (
         weighted(dict.fromkeys(range(2, steps + 1), 0.0), steps)
         if k == 0
@@ -80,6 +84,10 @@ def per_output(steps: int, k: int) -> Flow:
 
 def weighted(xi: Mapping[int, float], steps: int) -> Flow:
     """One chain of steps whose edges weigh ξ_t, 0 being a cut: what randomised truncation draws."""
+    _whole(1, steps=steps)
+    wrong = [f"ξ_{t} = {weight}" for t, weight in xi.items() if t not in range(1, steps + 1) or not math.isfinite(weight)]
+    if wrong:
+        raise InputError(f"Edges lead into the steps 1 to {steps}, and weigh a number", ", ".join(wrong), "Give such weights")
     return [Way(range(1, steps + 1), 1, {t: weight for t, weight in xi.items() if weight != 1})]
 
 
@@ -89,15 +97,15 @@ def of_credit(weights: Any) -> Flow:
     Losses are put together as long as their weights are those of shared edges. Where a loss's weights are no products of edges
     from 1 on (a lag that is skipped, a lag 0 that counts twice), it has a way of its own, and the parameters' uses are weighed.
 
-    Raises InputError for what is no square of numbers.
+    Raises InputError for what is no square of numbers; above the diagonal, where there is no step, they may be NaN.
 
     >>> of_credit([[1, 0], [1, 3]])
     [Way(losses=range(1, 3), first=1, edges={2: 3.0}, uses={})]
     """
     w = np.asarray(weights, dtype=np.float64)
-    if w.ndim != 2 or w.shape[0] != w.shape[1]:
+    if w.ndim != 2 or w.shape[0] != w.shape[1] or not np.isfinite(w[np.tril_indices(len(w))]).all():
         raise InputError(
-            "The weights of credits have a row for each loss, a column for each lag", f"shape {w.shape}", "Give [T, T]"
+            "The weights of credits are numbers, a row for each loss, a column for each lag", f"{w!r}", "Give [T, T]"
         )
     by_step = [{t - k: float(w[t - 1, k]) for k in range(t)} for t in range(1, len(w) + 1)]
     ways: list[Way] = []
@@ -108,6 +116,13 @@ def of_credit(weights: Any) -> Flow:
         else:
             ways[-1] = joined
     return ways
+
+
+def _whole(least: int, **numbers: Any) -> None:
+    """InputError for what is no whole number from `least` on."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{name} is a whole number, at least {least}", f"{name}={value!r}", f"Give {least + 2}")
 
 
 def chained(flow: Flow) -> bool:

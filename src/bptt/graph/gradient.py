@@ -50,6 +50,9 @@ def differentiate(z: Node, wanted: Iterable[Node], seed: Any = None) -> Table:
     1 by default. Raises InputError for a wanted node that z does not depend on, ShapeError for a seed that does not fit.
     """
     wanted = dict.fromkeys(wanted)
+    for node in (z, *wanted):
+        if not isinstance(node, Node):
+            raise InputError("Only nodes are differentiated, with respect to nodes", repr(node), "Give nodes of the graph")
     order = subgraph([z])
     check(z, wanted, set(order))
     between = reached(order, wanted)
@@ -93,6 +96,8 @@ def gradients(
     >>> [float(value) for value in graph.evaluate([first, second], {x: 2.0})]
     [12.0, 12.0]
     """
+    if independent not in ("refuse", "zero"):
+        raise InputError("What z does not depend on is refused, or is zero", repr(independent), 'Take "refuse" or "zero"')
     if independent == "refuse":
         table = differentiate(z, wanted, seed).gradients
         return [table[V] for V in wanted]
@@ -113,13 +118,18 @@ def hessian_vector_product(z: Node, wanted: Sequence[Node], vectors: Sequence[An
     >>> graph.evaluate(product, {x: [2.0, 5.0]}).tolist()
     [12.0, 0.0]
     """
-    slopes = gradients(z, wanted)
-    along = [sum(slope * vector) for slope, vector in zip(slopes, vectors, strict=True)]
+    slopes, given = gradients(z, wanted), [as_node(vector) for vector in vectors]
+    if [V.shape for V in wanted] != [vector.shape for vector in given]:
+        said = f"{', '.join(map(repr, given))} for {', '.join(map(repr, wanted))}"
+        raise ShapeError("Every wanted node has a vector in its shape", said, "Give as many, in the same shapes")
+    along = [sum(slope * vector) for slope, vector in zip(slopes, given, strict=True)]
     return gradients(total(along, z), wanted, independent="zero")
 
 
 def norm(nodes: Sequence[Node]) -> Node:
     """√(Σ ‖node‖²) over all of them, as one node: for gradients, their global norm. Where it is 0 it has no gradient."""
+    if not nodes:
+        raise InputError("A norm is that of at least one node", "none", "Give gradients, or other nodes")
     return total([sum(node * node) for node in nodes], nodes[0]) ** 0.5
 
 

@@ -173,7 +173,10 @@ def constant(value: Any, name: str = "", *, below: int | None = None) -> Node:
     >>> constant([[1.0, 2.0]])
     constant [1, 2]
     """
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of unequal length
+        array = np.array(None)
     if array.dtype.kind not in "biuf":
         raise InputError("A constant is a number or an array of numbers", f"{name} {value!r}".strip(), "Give real numbers")
     if below is not None and (array.dtype.kind not in "iu" or (array < 0).any() or (array >= below).any()):
@@ -232,7 +235,7 @@ def _called(name: str) -> str:
 
 
 def _checked(name: str, shape: Iterable[int]) -> Shape:
-    lengths = tuple(shape)
+    lengths = tuple(shape) if isinstance(shape, Iterable) else (None,)
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in lengths):
-        raise ShapeError(f"The shape of {name} is no list of lengths", repr(lengths), "Give whole numbers of at least 1")
+        raise ShapeError(f"The shape of {name} is no list of lengths", repr(shape), "Give whole numbers of at least 1")
     return lengths

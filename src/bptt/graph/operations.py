@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from bptt.graph.node import Node, Shape, as_node
-from bptt.graph.operation import Array, operation, unfit
+from bptt.graph.operation import Array, lengths, operation, unfit
 
 # Sums, products, powers.
 
@@ -181,9 +181,9 @@ def transpose(x: Array, *, axes: Shape) -> Array:
 
 
 def _reshape_shape(x: Node, shape: Shape) -> Shape:
-    if int(np.prod(shape)) != int(np.prod(x.shape)):
+    if int(np.prod(lengths(shape))) != int(np.prod(x.shape)):
         raise ValueError("another shape has as many numbers")
-    return tuple(shape)
+    return shape
 
 
 def _reshape_gradient(g: Node, y: Node, x: Node, shape: Shape) -> Node:
@@ -203,9 +203,9 @@ def _grows(small: Shape, large: Shape) -> bool:
 
 
 def _broadcast_shape(x: Node, shape: Shape) -> Shape:
-    if not _grows(x.shape, shape):
+    if not _grows(x.shape, lengths(shape)):
         raise ValueError("lengths are equal, or 1 in the input, counted from the last axis")
-    return tuple(shape)
+    return shape
 
 
 def _broadcast_gradient(g: Node, y: Node, x: Node, shape: Shape) -> Node:
@@ -219,9 +219,9 @@ def broadcast(x: Array, *, shape: Shape) -> Array:
 
 
 def _sum_to_shape(x: Node, shape: Shape) -> Shape:
-    if not _grows(shape, x.shape):
+    if not _grows(lengths(shape), x.shape):
         raise ValueError("lengths are equal, or 1 in the result, counted from the last axis")
-    return tuple(shape)
+    return shape
 
 
 @operation(lambda g, y, x, shape: broadcast(g, x.shape), shape=_sum_to_shape, settled=True)
@@ -237,8 +237,8 @@ def sum(x: Any, axis: int | None = None, keepdims: bool = False) -> Node:
     x = as_node(x)
     if axis is None:
         return sum_to(x, (1,) * x.ndim if keepdims else ())
-    if not -x.ndim <= axis < x.ndim:
-        raise unfit("sum", (x,), f"an axis from {-x.ndim} to {x.ndim - 1}", {"axis": axis})
+    if isinstance(axis, bool) or not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
+        raise unfit("sum", (x,), f"one axis, from {-x.ndim} to {x.ndim - 1}", {"axis": axis})
     axis %= x.ndim
     kept = sum_to(x, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
     return kept if keepdims else reshape(kept, x.shape[:axis] + x.shape[axis + 1 :])
@@ -334,7 +334,7 @@ def put(x: Array, at: Array, *, axis: int, length: int) -> Array:
 
 
 def _one_hot_shape(at: Node, classes: int) -> Shape:
-    if at.below is None or at.below > classes:
+    if at.below is None or not isinstance(classes, int) or at.below > classes:
         raise ValueError(f"indices below {classes}: make them with index(name, below={classes})")
     return (*at.shape, classes)
 

@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bptt.errors import InputError
+from bptt.errors import InputError, did_you_mean
 from bptt.graph.drawing import grid, layered, scene
 from bptt.graph.drawing.dot import dot as _dot
 from bptt.graph.drawing.scene import Scene
@@ -64,10 +64,15 @@ def draw(
     True
     """
     shown = scene_of(what, values, numbers, norms, original, labels, title)
+    if layout not in ("auto", "grid", "graphviz"):
+        raise InputError("There is no such layout", f"layout={layout!r}", did_you_mean(layout, ["auto", "grid", "graphviz"]))
+    if gradients and (shown.network is None or shown.folded):
+        given = "a folded network" if shown.folded else "a graph of nodes"
+        raise InputError("The way of the gradient is drawn beside an unrolled network", given, "Draw network.unroll(3)")
     if highlight is not None:
         shown.sources(highlight)  # a name that there is not is refused
     if shown.network is None or layout == "graphviz":
-        return svg(layered.layout(shown, layout, highlight))
+        return svg(layered.layout(shown, layout, highlight, gradients))
     return svg(grid.layout(shown, highlight, gradients))
 
 
@@ -104,8 +109,12 @@ def scene_of(
         found = scene.folded(what)
     elif isinstance(what, Unrolled):
         found = scene.unrolled(what, values, numbers=numbers, norms=norms)
+    elif norms:
+        raise InputError("Norms of gradients are drawn in a network", "a graph of nodes", "Draw the gradients: they are nodes")
     else:
         nodes = [what] if isinstance(what, Node) else list(what)
+        if not nodes or not all(isinstance(node, Node) for node in nodes):
+            raise InputError("What is drawn is a network, or at least one node", repr(what), "Give networks.rnn().unroll(3)")
         found = scene.operations(nodes, original, values if numbers else None, labels)
     return dataclasses.replace(found, title=title or found.title)
 

@@ -9,6 +9,7 @@ visual understanding of hierarchical system structures, 1981.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import shutil
 import subprocess
@@ -17,15 +18,16 @@ from typing import Any, Literal
 
 from bptt.errors import InputError
 from bptt.graph.drawing.dot import dot
-from bptt.graph.drawing.scene import Item, Scene
+from bptt.graph.drawing.routes import returning
+from bptt.graph.drawing.scene import Item, Scene, short
 from bptt.graph.drawing.sheet import Line, Shape, Sheet, State, Words, look
 
 STEP, ROW, MARGIN, SWEEPS = 76.0, 66.0, 24.0, 8
 PATIENCE, INCH = 30, 72.0  # seconds for Graphviz; its unit, in points
 
 
-def layout(scene: Scene, engine: str = "auto", highlight: str | None = None) -> Sheet:
-    """Put any graph on a sheet. engine: "grid", "graphviz", or "auto": Graphviz if it is installed."""
+def layout(scene: Scene, engine: str = "auto", highlight: str | None = None, gradients: bool = False) -> Sheet:
+    """Put any graph on a sheet. engine: "grid", "graphviz", or "auto": Graphviz if it is installed. gradients: of networks."""
     installed = shutil.which("dot")
     if engine == "graphviz" and installed is None:
         raise InputError("Graphviz is not installed", "layout=graphviz", "Install it, or take layout=grid")
@@ -37,11 +39,16 @@ def layout(scene: Scene, engine: str = "auto", highlight: str | None = None) -> 
     shapes = {key: shape(item, *shift[key][0], look(key in lit, highlight)) for key, item in scene.items.items()}
     lines = []
     for link in scene.links:
-        inner = shift.get(f"{link.source}>{link.target}", [])
+        key = f"{link.source}>{link.target}"
+        inner = shift.get(f"{key}+{link.lag}", shift.get(key, []))
         a, b = shapes[link.source], shapes[link.target]
         points = (a.edge(inner[0] if inner else (b.x, b.y)), *inner, b.edge(inner[-1] if inner else (a.x, a.y), 1))
         kind: Literal["value", "gradient"] = "gradient" if link.gradient and scene.network is None else "value"
-        lines.append(Line(points, kind, look(link.target == highlight, highlight), cut=link.cut))
+        label, state = f"×{short(link.weight)}" * (link.weight != 1), look(link.target == highlight, highlight)
+        curved = use and len(points) % 3 == 1
+        line = Line(points, kind, state, curved, cut=link.cut, label=label, delay=link.lag)
+        back = gradients and scene.network is not None and link.gradient and not link.cut
+        lines += [line, dataclasses.replace(returning(line), state=state)] if back else [line]
     width = max(x for way in shift.values() for x, _ in way) + 30 + MARGIN
     height = max(y for way in shift.values() for _, y in way) + 20 + MARGIN
     words = (Words(MARGIN, MARGIN + 8, scene.title, "title"),)
@@ -55,7 +62,19 @@ def shape(item: Item, x: float, y: float, state: State) -> Shape:
     boxed = item.kind in ("variable", "constant", "parameter")
     wide = max(30.0, 14 + 7.0 * len(item.text.replace("_", "")))
     flat = boxed or len(item.text) > 3
-    return Shape(item.key, item.text, item.kind, x, y, wide if flat else 30, 24 if flat else 30, not boxed, state, item.value)
+    return Shape(
+        item.key,
+        item.text,
+        item.kind,
+        x,
+        y,
+        wide if flat else 30,
+        24 if flat else 30,
+        not boxed,
+        state,
+        item.value,
+        item.gradient,
+    )
 
 
 Places = Mapping[str, list[tuple[float, float]]]
@@ -123,8 +142,10 @@ def by_graphviz(scene: Scene, program: str) -> Places:
     for kind, *row in map(shlex.split, done.stdout.decode().splitlines()):
         if kind == "node":
             found[row[0]] = [(INCH * float(row[1]), -INCH * float(row[2]))]
-        elif kind == "edge":  # a spline: every third of its points lies on it, and the ends are the shapes' own
+        elif kind == "edge":  # a spline of cubic pieces, whose ends are the shapes' own
             numbers = [float(text) for text in row[3 : 3 + 2 * int(row[2])]]
-            points = [*zip(numbers[::2], numbers[1::2], strict=True)][3:-3:3]
-            found[f"{row[0]}>{row[1]}"] = [(INCH * x, -INCH * y) for x, y in points]
+            points = [*zip(numbers[::2], numbers[1::2], strict=True)][1:-1]
+            lag = row[4 + 2 * int(row[2]) - 1].partition(" step")  # the label, if there is one
+            key = f"{row[0]}>{row[1]}" + (f"+{lag[0]}" if lag[1] else "")
+            found[key] = [(INCH * x, -INCH * y) for x, y in points]
     return found

@@ -10,6 +10,7 @@ table of the algorithm has a term for every edge on the way.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -109,7 +110,8 @@ def operations(
     order = subgraph(nodes)
     old = set(subgraph(original)) if original else set(order)
     told = dict(zip(order, map(number, evaluate(order, values)), strict=True)) if values is not None else {}
-    keys = {node: f"n{place}" for place, node in enumerate(order)}
+    times = Counter(node.name for node in order)  # a name that two nodes have is no key
+    keys = {node: node.name if node.name and times[node.name] == 1 else f"#{place}" for place, node in enumerate(order)}
     items, links = {}, []
     for node in order:
         leaf = node.op in ("variable", "constant")

@@ -44,7 +44,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """An arrow along points, straight between them, or (curved) a cubic curve through two control points.
+    """An arrow along points, straight between them, or (curved) cubic curves, each with two control points.
 
     kind   "value" or "gradient"
     cut    marked as cut at its middle
@@ -67,7 +67,8 @@ class Line:
     def middle(self) -> tuple[Point, Point]:
         """The point half way, and the direction there."""
         if self.curved:
-            a, b, c, d = self.points
+            piece = (len(self.points) - 1) // 3 // 2 * 3
+            a, b, c, d = self.points[piece : piece + 4]
             at = tuple((p + 3 * q + 3 * r + s) / 8 for p, q, r, s in zip(a, b, c, d, strict=True))
             way = tuple(r + s - p - q for p, q, r, s in zip(a, b, c, d, strict=True))
             return (at[0], at[1]), unit((way[0], way[1]))
