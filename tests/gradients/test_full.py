@@ -33,8 +33,8 @@ def differences(setting, name):
 
 @pytest.mark.parametrize("name", sorted(RECURRENT))
 def test_equals_finite_differences_with_learned_state_carry_resets_and_masks(name):
-    setting = problem(name, steps=11)
-    assert setting.window.reset.any() and not setting.window.mask.all()
+    drawn = (problem(name, steps=11, seed=seed) for seed in range(9))
+    setting = next(each for each in drawn if each.window.reset.any() and not each.window.mask.all())
     list(Full().gradients(setting.unroll, setting.window, Carry(setting.state)))
     found = gradients(setting.unroll)
     assert norm(found) >= 1e-8

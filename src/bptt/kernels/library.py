@@ -150,28 +150,29 @@ class Library:
         stretch.scratch = scratch.data_ptr()
         self._run(ctypes.byref(stretch), work, twofold)
 
-    def step(self, cell: str, rows: int, x: Tensor, h: Tensor, c: Tensor | None, *weights: Tensor) -> Tensor:
+    def step(self, cell: str, rows: int, x: Tensor, h: Tensor, c: Tensor | None, *weights: Tensor) -> list[Tensor]:
         """One step of few rows without gradient: x of B·I numbers, h and c of B·H, weights and biases; all contiguous, of one
         type.
 
-        Returns [2, B, H], h twice, so that an output and a state need not share memory; of an LSTM [4, B, H]: c last.
-        `run` with Work.SINGLE by a shorter way, for generation: the time goes into the calls from here.
+        Returns h twice, so that an output and a state need not share memory, and c of an LSTM; each [1, B, H], in memory of
+        its own. `run` with Work.SINGLE by a shorter way, for generation: the time goes into the calls from here.
         """
         self.calls += 1
         (_, inputs), (_, units), twofold = weights[0].shape, weights[1].shape, h.dtype == torch.float64
         block = rows * units * (8 if twofold else 4)
-        # Four gates, one product kept apart, zeros; not beside the result, which must not hold what it was made from.
-        ends, space = h.new_empty((2 if c is None else 4, rows, units)), self._spaces.of(6 * block)
-        result = ends.data_ptr()
+        # Two states, two cells, four gates, one product kept apart, one row of zeros.
+        space = self._spaces.of(10 * block)
         biases = [bias.data_ptr() for bias in weights[2:]] or (None, None)
         stretch = Stretch(
-            CELLS[cell], 1, rows, units, self.count(), 0, weights[1].data_ptr(), biases[1], space,
-            space + 4 * block, result, result + 2 * block, None, None, None, None, None, None,
-            h.data_ptr(), place(c), None, None, space + 5 * block,
+            CELLS[cell], 1, rows, units, self.count(), 0, weights[1].data_ptr(), biases[1], space + 4 * block,
+            space + 8 * block, space, space + 2 * block, None, None, None, None, None, None,
+            h.data_ptr(), place(c), None, None, space + 9 * block,
             inputs, weights[0].data_ptr(), x.data_ptr(), biases[0],
         )  # fmt: skip
         self._run(ctypes.byref(stretch), Work.SINGLE, twofold)
-        ctypes.memmove(result, result + block, block)
+        ends = [h.new_empty((1, rows, units)) for _ in range(2 if c is None else 3)]
+        for end, block_of in zip(ends, (1, 1, 3), strict=False):
+            ctypes.memmove(end.data_ptr(), space + block_of * block, block)
         return ends
 
     def softmax(self, scores: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -109,12 +109,11 @@ class Layered(nn.RNNBase):
         y, ends, each = input, [], 4 if self.bias else 2
         for layer in range(self.num_layers):
             h, *c = leaves if self.num_layers == 1 else [leaf[layer] for leaf in leaves]
-            y = kernel.step(self._kind(), rows, y, h, c[0] if c else None, *weights[:each])
+            y, *end = kernel.step(self._kind(), rows, y, h, c[0] if c else None, *weights[:each])
             weights = weights[each:]
-            ends.append(y.split(1))
+            ends.append(end)
         last = ends[0] if self.num_layers == 1 else [torch.cat(leaf) for leaf in zip(*ends, strict=True)]
-        output = ends[-1][0].transpose(0, 1) if self.batch_first else ends[-1][0]
-        return output, last[1] if self.leaves == 1 else (last[1], last[3])
+        return y.transpose(0, 1) if self.batch_first else y, last[0] if self.leaves == 1 else tuple(last)
 
     def _kind(self) -> str:
         """What the compiled kernels call this cell."""
