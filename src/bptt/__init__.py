@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         RunInUseError,
         ShapeError,
     )
-    from bptt.gradients import Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
+    from bptt.gradients import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, Unroll
     from bptt.training import Run, load
@@ -41,7 +41,7 @@ _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
-    "gradients": "Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
+    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel Unroll",
     "training": "Run fit load",
@@ -51,6 +51,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = ("gradients", "graph", "losses", "nn", "reference", "testing")
 
 __all__ = [
+    "RTRL",
+    "UORO",
     "Adaptive",
     "BpttError",
     "Carry",
