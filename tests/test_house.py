@@ -90,12 +90,12 @@ def test_help_does_not_wait_for_torch():
 
 
 def test_the_public_names_are_these():
-    assert bptt.__all__ == sorted(bptt.__all__, key=lambda name: (name[0].islower(), name))
+    assert bptt.__all__ == sorted(bptt.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert set(bptt.__all__) == {
         *("BpttError", "CheckpointError", "ContractError", "DivergedError", "InputError", "Interrupted", "RunInUseError"),
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text", "credit"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
-        *("Checkpointed", "LanguageModel", "Unroll", "diagnose"),
+        *("Checkpointed", "RTRL", "UORO", "LanguageModel", "Unroll", "diagnose"),
         *("Forecaster", "Series", "SeriesModel", "read_series"),
         *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
         *("counting", "gradients", "graph", "losses", "nn", "reference", "testing"),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ShapeError,
     )
     from bptt.forecasting import Forecaster
-    from bptt.gradients import Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
+    from bptt.gradients import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
@@ -45,7 +45,7 @@ _HOMES = {
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
-    "gradients": "Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
+    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
@@ -55,6 +55,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = ("counting", "gradients", "graph", "losses", "nn", "reference", "testing")
 
 __all__ = [
+    "RTRL",
+    "UORO",
     "Adaptive",
     "BpttError",
     "Carry",

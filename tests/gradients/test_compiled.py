@@ -19,6 +19,8 @@ STRATEGIES = [
     bptt.Telescoping(3),
     bptt.Adaptive(0.1, every=4, limit=4),
     bptt.Checkpointed(slots=2),
+    bptt.RTRL(2),
+    bptt.UORO(2, seed=1),
 ]
 
 

@@ -41,8 +41,9 @@ def first_unit(outputs, targets):
     return outputs.squeeze(2)
 
 
-def steps(count, mask=None):
-    return Window.of(torch.zeros(1, count, 1, dtype=torch.float64), torch.ones(1, count, dtype=torch.float64), mask=mask)
+def steps(count, mask=None, rows=1):
+    zeros = torch.zeros(rows, count, 1, dtype=torch.float64)
+    return Window.of(zeros, torch.ones_like(zeros[..., 0]), mask=mask)
 
 
 SENSITIVITY = [(1, 1), (10, 10), (20, 16.476059), (30, 9.869932), (35, 5.049116), (40, 0.565538), (45, -2.809076)]
@@ -83,11 +84,11 @@ def test_chunks_turn_negative_at_110():
         assert gradients(unroll)["recurrent.cell.theta"].item() * sign > 0
 
 
-def learn(strategy, rate, count, per=1.0, window=1000):
+def learn(strategy, rate, count, per=1.0, window=1000, rows=1):
     """Plain SGD over `count` steps; θ and the loss at each update."""
     unroll = Unroll(None, Chain(), None, half_square, per=per)
-    cell, carry = unroll.recurrent.cell, strategy.start(unroll, 1)
-    piece, path = steps(window), []
+    cell, carry = unroll.recurrent.cell, strategy.start(unroll, rows)
+    piece, path = steps(window, rows=rows), []
     for _ in range(0, count, window):
         for estimate in strategy.gradients(unroll, piece, carry):
             carry = estimate.carry

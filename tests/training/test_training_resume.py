@@ -59,6 +59,8 @@ CASES: dict[str, dict[str, Any]] = {
     "telescoping": {"cell": "rnn", "gradient": bptt.Telescoping(k=6)},
     "adaptive": {"cell": "gru", "gradient": bptt.Adaptive(bias=0.2, limit=12, every=30)},
     "checkpointed, own cell with torch's dropout": {"cell": "own", "gradient": bptt.Checkpointed(every=4)},
+    "rtrl": {"cell": "lstm", "gradient": bptt.RTRL(7)},
+    "uoro": {"cell": "gru", "gradient": bptt.UORO(7)},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
     "random": {"cell": "gru", "sampling": "random"},
@@ -104,7 +106,18 @@ def assert_equal(out: Path, case: str, reason: str) -> None:
 
 
 # Their kinds stand in the quick ones too, or in the runs that are killed.
-SLOW = ("float64", "without validation", "full", "rnn", "lstm", "random", "saved once an epoch", "step schedule, warmup")
+SLOW = (
+    "float64",
+    "without validation",
+    "full",
+    "rnn",
+    "lstm",
+    "random",
+    "saved once an epoch",
+    "step schedule, warmup",
+    "rtrl",
+    "uoro",
+)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES])

@@ -27,11 +27,28 @@ WILLIAMS_PENG_1990 = """@article{williams1990efficient,
   year    = {1990},
 }"""
 
+WILLIAMS_ZIPSER_1989 = """@article{williams1989learning,
+  author  = {Ronald J. Williams and David Zipser},
+  title   = {A Learning Algorithm for Continually Running Fully Recurrent Neural Networks},
+  journal = {Neural Computation},
+  volume  = {1},
+  number  = {2},
+  pages   = {270--280},
+  year    = {1989},
+}"""
+
 TALLEC_OLLIVIER_2017 = """@article{tallec2017unbiasing,
   author  = {Corentin Tallec and Yann Ollivier},
   title   = {Unbiasing Truncated Backpropagation Through Time},
   journal = {arXiv preprint arXiv:1705.08209},
   year    = {2017},
+}"""
+
+TALLEC_OLLIVIER_2018 = """@inproceedings{tallec2018unbiased,
+  author    = {Corentin Tallec and Yann Ollivier},
+  title     = {Unbiased Online Recurrent Optimization},
+  booktitle = {6th International Conference on Learning Representations},
+  year      = {2018},
 }"""
 
 BEATSON_ADAMS_2019 = """@inproceedings{beatson2019efficient,

@@ -83,12 +83,12 @@ class Stretches(abc.ABC):
             if stretch.steps == 0 or (stretch.steps < wanted and not closing):
                 yield idle(window, Carry(state, dict(memory, open=stretch if stretch.steps else None)))
                 return
-            loss, carry = self._spend(unroll, stretch, Carry(state, memory))
+            loss, carry = self.spend(unroll, stretch, Carry(state, memory))
             yield Estimate(loss, stretch.count, carry, done, info=self.info(stretch, carry.memory))
             if done == window.steps:
                 return
 
-    def _spend(self, unroll: Unroll, stretch: Window, carry: Carry) -> tuple[Tensor, Carry]:
+    def spend(self, unroll: Unroll, stretch: Window, carry: Carry) -> tuple[Tensor, Carry]:
         """Run `stretch` behind the past it looks back on, add its gradient, and say where the next one starts."""
         memory = self.learn(unroll, stretch, carry)
         run = Window.cat(memory["past"], stretch)

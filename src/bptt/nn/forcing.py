@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bptt.errors import InputError, did_you_mean
 from bptt.nn.dropout import BITS, GOLDEN, kept, mix, shifted, signed
+from bptt.nn.lookup import units
 
 # Places of the hash that no gap between layers, nor the dropout of a model's ends, uses.
 FORCED, DRAWN = -3, -4
@@ -64,4 +65,4 @@ def drawn(scores: Tensor, noise: Tensor) -> Tensor:
     counter = torch.arange(1, scores.shape[-1] + 1, dtype=torch.int64, device=noise.device) * signed(GOLDEN)
     uniform = (shifted(mix(key + counter), 64 - BITS).double() + 0.5) / 2**BITS
     best = (scores.detach().double() - torch.log(-torch.log(uniform))).argmax(-1)
-    return torch.nn.functional.one_hot(best, scores.shape[-1]).to(scores.dtype)
+    return units(best, scores.shape[-1], scores.dtype)

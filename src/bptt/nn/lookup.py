@@ -39,7 +39,7 @@ class Lookup(NamedTuple):
     def dense(self) -> Tensor:
         """The vectors themselves."""
         if self.table is None:
-            return functional.one_hot(self.ids.long(), self.size).to(self.dtype)
+            return units(self.ids, self.size, self.dtype)
         return functional.embedding(self.ids, self.table)
 
     def projected(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,3 +49,9 @@ class Lookup(NamedTuple):
         if self.size > self.ids.numel():
             return self.dense(), weight
         return self.ids, functional.linear(self.table, weight).t()
+
+
+def units(ids: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """The unit vectors [..., V] of ids [...]; as torch's one_hot, but vmap can pass, as no value is looked at."""
+    zeros = torch.zeros(*ids.shape, size, dtype=dtype, device=ids.device)
+    return zeros.scatter(-1, ids.long().unsqueeze(-1), 1.0)

@@ -18,6 +18,7 @@ from bptt.nn.adapters import Layer
 from bptt.nn.dropout import draw, probability
 from bptt.nn.dropout import dropout as drop
 from bptt.nn.forcing import drawn, forced
+from bptt.nn.lookup import units
 from bptt.nn.masks import Masks
 from bptt.nn.sizes import at_least
 from bptt.types import State
@@ -145,7 +146,7 @@ class OutputToHidden(Layer):
             return functional.softmax(output, -1)
         if self.training:
             return drawn(output, draw(output.shape[:1], output.device) if noise is None else noise)
-        return functional.one_hot(output.argmax(-1), self.output_size).to(output.dtype)
+        return units(output.argmax(-1), self.output_size, output.dtype)
 
     def extra_repr(self) -> str:
         return f"feedback={self.feedback}, teacher={self.teacher}, forcing={self.forcing}, free_running={self.free_running}"

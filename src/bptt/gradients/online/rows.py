@@ -1,0 +1,122 @@
+"""The Jacobians of one step, row by row: D = ∂h_t/∂h_{t−1} [n, n] and I = ∂h_t/∂θ [n, …] with h_{t−1} fixed.
+
+Knows states as one vector of n numbers per row, and `Unroll.pure`; must not know what a rule does with Jacobians. Rows do not
+influence each other, so each is a computation of its own under vmap: nothing of size B² is made, and what two rows share is not
+added up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import jacrev, jvp, vjp, vmap
+
+from bptt import nest
+from bptt.errors import ContractError
+from bptt.types import State, Unroll, Window
+
+Blocks = Mapping[str, Tensor]
+
+
+def ravel(state: State) -> Tensor:
+    """The float leaves of a state as one vector per row, [B, n]."""
+    return torch.cat([leaf.flatten(1) for leaf in nest.leaves(state) if nest.is_float(leaf)], 1)
+
+
+def unravel(vector: Tensor, like: State) -> State:
+    """The state whose float leaves `vector` [B, n] holds; the other leaves are those of `like`."""
+    at = 0
+
+    def leaf(old: Tensor) -> Tensor:
+        nonlocal at
+        if not nest.is_float(old):
+            return old
+        start, at = at, at + old[0].numel()
+        return vector[:, start:at].reshape(old.shape).to(old.dtype)
+
+    return nest.map(leaf, like)
+
+
+def reached(unroll: Unroll, step: Window, state: State) -> list[str]:
+    """The names of the parameters that the state after `step` depends on, read off the graph: zeros count as well."""
+    live = {name: value.requires_grad_() for name, value in trained(unroll).items()}
+    ends = [leaf for leaf in nest.leaves(unroll.pure(live, step, state)[1]) if nest.is_float(leaf) and leaf.requires_grad]
+    if not ends or not live:
+        return []
+    found = torch.autograd.grad([leaf.sum() for leaf in ends], list(live.values()), allow_unused=True)
+    return [name for name, gradient in zip(live, found, strict=True) if gradient is not None]
+
+
+def trained(unroll: Unroll) -> dict[str, Tensor]:
+    """The parameters that want a gradient, detached."""
+    return {name: value.detach() for name, value in unroll.named_parameters() if value.requires_grad}
+
+
+def jacobians(unroll: Unroll, names: Iterable[str], step: Window, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """D [B, n, n], and I of every named parameter, [B, n, …]."""
+
+    values = trained(unroll)
+
+    def row(step: Sequence[Tensor], state: State, params: Blocks, vector: Tensor) -> Any:
+        # All parameters are handed over, so that none of them is reached as it lives in the model, with a graph.
+        after = _after(unroll, step, state)
+        return jacrev(lambda params, vector: after({**values, **params}, vector), (0, 1))(params, vector)
+
+    blocks, before = by_row(row, step, state, {name: values[name] for name in names}, ravel(state), shared=1)
+    return before, blocks
+
+
+def products(
+    unroll: Unroll, names: Iterable[str], step: Window, state: State, along: Tensor, against: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """D `along` [B, n], and `against`ᵀ I of every named parameter, [B, …]; along and against are [B, n]."""
+    values = trained(unroll)
+
+    def row(step: Sequence[Tensor], state: State, params: Blocks, vector: Tensor, along: Tensor, against: Tensor) -> Any:
+        after = _after(unroll, step, state)
+        ahead = jvp(lambda vector: after(values, vector), (vector,), (along,))[1]
+        pull: Any = vjp(lambda params: after({**values, **params}, vector), params)[1]
+        return ahead, pull(against)[0]
+
+    return by_row(row, step, state, {name: values[name] for name in names}, ravel(state), along, against, shared=1)
+
+
+def by_row(row: Callable[..., Any], step: Window, state: State, *others: Any, shared: int = 0) -> Any:
+    """`row(step, state, *others)` for every row, the first `shared` of the others being the same for all of them.
+
+    ContractError for a model that torch.func.vmap cannot look into.
+    """
+    parts = tuple(getattr(step, field.name) for field in dataclasses.fields(step))
+    dims = (0, 0, *(None if number < shared else 0 for number in range(len(others))))
+    # Leaves in a list: vmap looks into dicts, lists and tuples alone, and a state may be any nest.
+    flat = nest.leaves(state)
+
+    def one(parts: Sequence[Tensor], leaves: list[Tensor], *others: Any) -> Any:
+        given = iter(leaves)
+        return row(parts, nest.map(lambda _: next(given), state), *others)
+
+    try:
+        return vmap(one, in_dims=dims, randomness="error")(parts, flat, *others)
+    except RuntimeError as error:
+        if "vmap" not in str(error) and "functorch" not in str(error):
+            raise
+        raise ContractError(
+            "The Jacobians of this model cannot be taken row by row",
+            f"torch.func.vmap says: {str(error).splitlines()[0]}",
+            "Write the cell without .item(), branches on values and random draws, or use Truncated",
+        ) from error
+
+
+def _after(unroll: Unroll, step: Sequence[Tensor], state: State) -> Callable[[Blocks, Tensor], Tensor]:
+    """The state after a step of one row as a function of the parameters and the state before it, [n] → [n]."""
+    window = Window(*(part.unsqueeze(0) for part in step))
+    alone = nest.map(lambda leaf: leaf.unsqueeze(0), state)
+
+    def after(params: Blocks, vector: Tensor) -> Tensor:
+        return ravel(unroll.pure(params, window, unravel(vector.unsqueeze(0), alone))[1]).squeeze(0)
+
+    return after
