@@ -38,12 +38,19 @@ def ulps(found: Tensor, exact: Tensor) -> float:
     return float(((found.double() - exact).abs() / unit).max())
 
 
+def places(x: Tensor) -> Tensor:
+    """Where single-precision numbers stand in the order of all of them: neighbours are 1 apart, both zeros are 0."""
+    bits = x.view(torch.int32)
+    return torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
 def check(compiled, name, x):
     x = x[~(x > 0)] if name == "exp" else x
     found, exact = compiled.map(name, x), FUNCTIONS[name](x.double())
-    number = ~x.isnan()
-    assert found[~number].isnan().all()
-    assert ulps(found[number], exact[number]) <= 3
+    assert torch.equal(found.isnan(), x.isnan())
+    # Two places from the rounded value is at most 2½ units from the exact one: only what is farther is measured.
+    far = ((places(found) - places(exact.float())).abs() > 2) & ~x.isnan()
+    assert not far.any() or ulps(found[far], exact[far]) <= 3
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
