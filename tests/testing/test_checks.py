@@ -49,16 +49,16 @@ class CountsTwice(Full):
 class Forgets(Truncated):
     """Starts every stretch from a state of zeros."""
 
-    def _spend(self, unroll, stretch, carry):
-        return super()._spend(unroll, stretch, carry._replace(state=nest.map(torch.zeros_like, carry.state)))
+    def spend(self, unroll, stretch, carry):
+        return super().spend(unroll, stretch, carry._replace(state=nest.map(torch.zeros_like, carry.state)))
 
 
 @dataclasses.dataclass(frozen=True)
 class CarriesHAlone(Truncated):
     """Carries the h of an LSTM and not its c."""
 
-    def _spend(self, unroll, stretch, carry):
-        loss, carry = super()._spend(unroll, stretch, carry)
+    def spend(self, unroll, stretch, carry):
+        loss, carry = super().spend(unroll, stretch, carry)
         h, c = carry.state
         return loss, carry._replace(state=(h, torch.zeros_like(c)))
 
@@ -67,8 +67,8 @@ class CarriesHAlone(Truncated):
 class SumsThrice(Truncated):
     """Reports three times the loss."""
 
-    def _spend(self, unroll, stretch, carry):
-        loss, carry = super()._spend(unroll, stretch, carry)
+    def spend(self, unroll, stretch, carry):
+        loss, carry = super().spend(unroll, stretch, carry)
         return 3 * loss, carry
 
 
@@ -76,19 +76,19 @@ class SumsThrice(Truncated):
 class Doubles(Truncated):
     """Adds twice the gradient."""
 
-    def _spend(self, unroll, stretch, carry):
-        super()._spend(unroll, stretch, carry)
-        return super()._spend(unroll, stretch, carry)
+    def spend(self, unroll, stretch, carry):
+        super().spend(unroll, stretch, carry)
+        return super().spend(unroll, stretch, carry)
 
 
 @dataclasses.dataclass(frozen=True)
 class DividesByItsLength(Truncated):
     """Makes a mean of every stretch, the short last one included."""
 
-    def _spend(self, unroll, stretch, carry):
+    def spend(self, unroll, stretch, carry):
         before = {name: p.grad for name, p in unroll.named_parameters()}
         unroll.zero_grad(set_to_none=True)
-        spent = super()._spend(unroll, stretch, carry)
+        spent = super().spend(unroll, stretch, carry)
         for name, p in unroll.named_parameters():
             p.grad = p.grad * self.k1 / stretch.steps + (0 if before[name] is None else before[name])
         return spent
