@@ -14,9 +14,10 @@ import torch
 from bptt.cli.ending import say, visible
 from bptt.cli.live import counting
 from bptt.cli.output import emit, figure, table
-from bptt.cli.parser import Parser, add_setting
+from bptt.cli.parser import Parser, add_setting, run_flags
 from bptt.cli.plugin import with_plugins
 from bptt.cli.progress import display
+from bptt.cli.resume import refuse_new
 from bptt.cli.train import emit_event, gradient, print_config, refuse_existing, report
 from bptt.config import read_yaml
 from bptt.config.forecast import FORECAST_SETTINGS, OTHERS, ForecastConfig
@@ -61,16 +62,7 @@ def parser() -> Parser:
         help="CSV or Parquet file, NAME for $BPTT_DATA/NAME.csv, or sine, the textbook's [sine]",
     )
     run = made.add_argument_group("run")
-    run.add_argument("--out", metavar="RUN", help="run directory [runs/<series>-<model>-<number>]")
-    run.add_argument("--overwrite", action="store_true", help="replace the run that is already there")
-    run.add_argument("--resume", metavar="RUN", help="go on with this run, as if nothing had happened")
-    run.add_argument("--config", metavar="FILE", help="settings as YAML, one 'key: value' per line; flags win")
-    run.add_argument("--print-config", action="store_true", help="print the settings as YAML, and do not train")
-    run.add_argument(
-        "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
-    )
-    run.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")
-    run.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
+    run_flags(run, "runs/<series>-<model>-<number>", "events and results")
     for title, keys in GROUPS.items():
         group = made.add_argument_group(title)
         for key in keys.split():
@@ -113,15 +105,8 @@ def opened(args: argparse.Namespace, strategies: Mapping[str, Any]) -> tuple[For
     """The settings, new ones or those of a run that is resumed, and the run's place."""
     flags = {key: value for key, value in vars(args).items() if key in FORECAST_SETTINGS}
     if args.resume:
-        for flag, given in (
-            ("SERIES", args.series),
-            ("--config", args.config),
-            ("--out", args.out),
-            ("--overwrite", args.overwrite),
-            *flags.items(),
-        ):
-            if given:
-                raise InputError(f"A resumed run has its own settings and place: {flag} is for new ones", "", "Leave it out")
+        given = {"SERIES": args.series, "--config": args.config, "--out": args.out, "--overwrite": args.overwrite}
+        refuse_new("settings and place", {**given, **flags})
         saved = RunDirectory(args.resume).require().read_config()
         if "series" not in saved:
             raise InputError("This run is no forecast", args.resume, f"Resume it with bptt train --resume {args.resume}")

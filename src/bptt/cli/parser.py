@@ -77,6 +77,20 @@ def add_setting(group: Any, setting: Setting) -> None:
         group.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar(setting), help=text)
 
 
+def run_flags(group: Any, place: str, said: str) -> None:
+    """What every command that trains takes about its run: `place` of a new one by default, what is `said` as JSON."""
+    group.add_argument("--out", metavar="RUN", help=f"run directory [{place}]")
+    group.add_argument("--overwrite", action="store_true", help="replace the run that is already there")
+    group.add_argument("--resume", metavar="RUN", help="go on with this run, as if nothing had happened")
+    group.add_argument("--config", metavar="FILE", help="settings as YAML, one 'key: value' per line; flags win")
+    group.add_argument("--print-config", action="store_true", help="print all settings as YAML, and do not train")
+    group.add_argument(
+        "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
+    )
+    group.add_argument("--json", action="store_true", help=f"{said} as JSON lines on standard output")
+    group.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
+
+
 def shown(value: Any) -> str:
     """A default as one would write it."""
     if isinstance(value, list):

@@ -17,16 +17,17 @@ from bptt.training.listeners import Event, Listener
 from bptt.training.lock import Lock
 
 
+def refuse_new(what: str, given: Mapping[str, Any]) -> None:
+    """InputError for the first thing given that only a new run takes: a resumed one has its own `what`."""
+    for flag, value in given.items():
+        if value:
+            raise InputError(f"A resumed run has its own {what}: {flag} is for new ones", "", "Leave it out")
+
+
 def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mapping[str, Any], train: Callable[..., int]) -> int:
     """Train on from the newest checkpoint of the run."""
-    for flag, given in (
-        ("--config", args.config),
-        ("CORPUS", args.corpus),
-        ("--out", args.out),
-        ("--overwrite", args.overwrite),
-    ):
-        if given:
-            raise InputError(f"A resumed run has its own settings, text and place: {flag} is for new ones", "", "Leave it out")
+    given = {"--config": args.config, "CORPUS": args.corpus, "--out": args.out, "--overwrite": args.overwrite}
+    refuse_new("settings, text and place", given)
     directory = RunDirectory(args.resume).require()
     with Lock(directory.path):
         pass  # before anything is read: whoever trains there now may be writing it

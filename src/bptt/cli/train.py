@@ -13,7 +13,7 @@ from typing import Any
 
 from bptt.cli.ending import say, visible
 from bptt.cli.output import clock, emit, figure, table
-from bptt.cli.parser import Parser, add_setting
+from bptt.cli.parser import Parser, add_setting, run_flags
 from bptt.cli.plugin import with_plugins
 from bptt.cli.progress import display, heading
 from bptt.cli.resume import go_on
@@ -57,21 +57,12 @@ def parser() -> Parser:
         "tiny-shakespeare [python-docs]",
     )
     run = made.add_argument_group("run")
-    run.add_argument("--out", metavar="RUN", help="run directory [runs/<corpus>-<cell>-<number>]")
-    run.add_argument("--overwrite", action="store_true", help="replace the run that is already there")
-    run.add_argument("--resume", metavar="RUN", help="go on with this run, as if nothing had happened")
-    run.add_argument("--config", metavar="FILE", help="settings as YAML, one 'key: value' per line; flags win")
-    run.add_argument("--print-config", action="store_true", help="print all settings as YAML, and do not train")
-    run.add_argument(
-        "--plugin", action="append", default=[], metavar="MODULE", help="your module with STRATEGIES = {name: class}"
-    )
+    run_flags(run, "runs/<corpus>-<cell>-<number>", "events")
     run.add_argument(
         "--watch",
         action=argparse.BooleanOptionalAction,
         help="look once at what truncation leaves out, and say so if it is much [where that costs below 1 %% of the run]",
     )
-    run.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
-    run.add_argument("--quiet", action="store_true", help="no progress; only the run directory at the end")
     for title, keys in GROUPS.items():
         group = made.add_argument_group(title)
         for key in keys.split():

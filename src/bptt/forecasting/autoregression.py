@@ -36,6 +36,8 @@ class Autoregression(Method):
         values = self.scaling(part.filled("linear" if part.missing == "linear" else "previous"))
         at = np.arange(self.lags, len(part))
         seen = ~np.isnan(part.values[at]).any(1) | (part.missing == "linear")
+        if not seen.any():
+            raise InputError("No window of the training part is without a hole", f"{self.lags} lags", "Use fewer lags")
         self.learn(self._rows(values, series, at)[seen], values[at][seen])
 
     def _lags(self, part: Series) -> int:
@@ -91,8 +93,6 @@ class Linear(Autoregression):
 
     def learn(self, rows: np.ndarray, following: np.ndarray) -> None:
         """min ‖[1 X] W − Y‖², the smallest W where several are equal."""
-        if not len(rows):
-            raise InputError("No window of the training part is without a hole", f"{self.lags} lags", "Use fewer lags")
         self.weights = np.linalg.lstsq(with_one(rows), following, rcond=None)[0]
 
     def tell(self, rows: np.ndarray) -> np.ndarray:

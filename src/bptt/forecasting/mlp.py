@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bptt.data.series import Series
-from bptt.errors import DivergedError, InputError
+from bptt.errors import DivergedError
 from bptt.forecasting.autoregression import Autoregression
 
 HIDDEN, EPOCHS, BATCH, RATE = 10, 5, 16, 0.01
@@ -32,8 +32,6 @@ class MLP(Autoregression):
 
     def learn(self, rows: np.ndarray, following: np.ndarray) -> None:
         """Shuffled batches, summed squared error, Adam. Draws from a generator of its own, keyed by the seed."""
-        if not len(rows):
-            raise InputError("No window of the training part is without a hole", f"{self.lags} lags", "Use fewer lags")
         t = self.how.training
         random = torch.Generator().manual_seed(t.get("seed", 0))
         dtype = torch.float64 if t.get("dtype") == "float64" else torch.float32

@@ -17,13 +17,14 @@ from bptt.errors import ContractError
 from bptt.inference import TokenScore
 from bptt.metrics import PERPLEXITY, Measure, Score
 from bptt.models.assembly import assemble
+from bptt.models.recurrent import RecurrentModel
 from bptt.models.settings import LanguageSettings
 from bptt.models.unroll import Unroll
 from bptt.nn import OutputToHidden, from_scratch_, scheduled
 from bptt.types import State
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(RecurrentModel):
     """encode → recurrent → readout over a vocabulary.
 
     P(x_{t+1} | x_1 … x_t) = softmax(o_t),  o_t = h_t W_hqᵀ + b_q,  h_t = cell(encode(x_t), h_{t−1})
@@ -57,13 +58,7 @@ class LanguageModel(nn.Module):
         if s.tie_weights:
             self.readout.linear.weight = self.encode.table.weight  # type: ignore[union-attr]
         unrolled = Unroll(self.encode, self.recurrent, self.readout)
-        if not unrolled.causal:
-            raise ContractError(
-                "A language model may not look ahead: it would read the token that it should predict",
-                "a bidirectional layer",
-                "Use one direction",
-            )
-        self._unrolled = (unrolled,)  # in a tuple: not a second set of parameters
+        self.hold(unrolled, "A language model may not look ahead: it would read the token that it should predict")
 
     def unroll(self, *, per: float = 1.0, autocast: torch.dtype | None = None) -> Unroll:
         """This model for gradient strategies: the same parameters, cross-entropy as the loss."""
@@ -75,20 +70,14 @@ class LanguageModel(nn.Module):
         if isinstance(self.recurrent, OutputToHidden) and not self.own_cell:
             self.recurrent.forcing = scheduled(share, s.teacher_forcing, s.forcing_at_last, s.forcing_schedule)
 
-    def initial_state(self, batch_size: int) -> State:
-        """The state before the first token."""
-        return self._unrolled[0].initial_state(batch_size)
-
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """One token per row: ids [B] → scores of the next [B, V], and the state after it."""
-        hidden, state = self._unrolled[0].recurrent(self.encode(ids.unsqueeze(1)), state)
-        return self.readout(hidden).squeeze(1), state
+        scores, state = self.through(self.encode(ids.unsqueeze(1)), state)
+        return scores.squeeze(1), state
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Scores of every next token: ids [B, T] → [B, T, V], and the state after the last."""
-        state = self.initial_state(ids.shape[0]) if state is None else state
-        hidden, state = self._unrolled[0].recurrent(self.encode(ids), state)
-        return self.readout(hidden), state
+        return self.through(self.encode(ids), state)
 
     def stream(self, prefix: str = "", *, length: int = 200, allow_reserved: bool = False, **sampling: Any) -> Iterator[str]:
         """The continuation of `prefix` by `length` tokens, in pieces of text as they come: see `bptt.inference.stream`.

@@ -20,6 +20,7 @@ from bptt.data.series import SeriesPart
 from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.metrics import MAE, RMSE, Measure, Score
 from bptt.models.parts import Readout
+from bptt.models.recurrent import RecurrentModel
 from bptt.models.unroll import Unroll
 from bptt.nn import GRU, LSTM, RNN, TDNN
 from bptt.types import State
@@ -115,7 +116,7 @@ CELLS: dict[str, Callable[[int, SeriesSettings], nn.Module]] = {
 }
 
 
-class SeriesModel(nn.Module):
+class SeriesModel(RecurrentModel):
     """recurrent → readout over vectors: a latent autoregressive model.
 
     Arguments:
@@ -144,13 +145,7 @@ class SeriesModel(nn.Module):
         self.readout = Readout(self.settings.hidden_size, outputs, self.settings.dropout)
         self.loss, self.measure = LOSSES[self.settings.loss]
         unrolled = Unroll(None, self.recurrent, self.readout, self.loss)
-        if not unrolled.causal:
-            raise ContractError(
-                "A model of a series may not look ahead: it would read what it should predict",
-                "a bidirectional layer",
-                "Use one direction",
-            )
-        self._unrolled = (unrolled,)  # in a tuple: not a second set of parameters
+        self.hold(unrolled, "A model of a series may not look ahead: it would read what it should predict")
 
     def unroll(self, *, per: float = 1.0, autocast: torch.dtype | None = None) -> Unroll:
         """This model for gradient strategies: the same parameters and its own loss."""
@@ -164,20 +159,14 @@ class SeriesModel(nn.Module):
         """Of parameters, inputs and outputs."""
         return self.readout.linear.weight.dtype
 
-    def initial_state(self, batch_size: int) -> State:
-        """The state before the first step."""
-        return self._unrolled[0].initial_state(batch_size)
-
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step per row: x [B, I] → outputs [B, O], and the state after it."""
-        hidden, state = self._unrolled[0].recurrent(x.unsqueeze(1), state)
-        return self.readout(hidden).squeeze(1), state
+        outputs, state = self.through(x.unsqueeze(1), state)
+        return outputs.squeeze(1), state
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Every step: x [B, T, I] → outputs [B, T, O], and the state after the last."""
-        state = self.initial_state(x.shape[0]) if state is None else state
-        hidden, state = self._unrolled[0].recurrent(x, state)
-        return self.readout(hidden), state
+        return self.through(x, state)
 
     def states(self, x: Tensor) -> State:
         """The state before every step of x [B, T, I], leaves [B, T, …], from the initial state."""
