@@ -21,6 +21,7 @@ STRATEGIES = [
     bptt.Checkpointed(slots=2),
     bptt.RTRL(2),
     bptt.UORO(2, seed=1),
+    bptt.SyntheticGradient(2, rate=0.5),
 ]
 
 

@@ -9,10 +9,11 @@ from bptt.gradients.per_output import PerOutput
 from bptt.gradients.randomized import Randomized
 from bptt.gradients.references import citation
 from bptt.gradients.stretches import Stretches
+from bptt.gradients.synthetic_gradient import SyntheticGradient
 from bptt.gradients.telescoping import Telescoping
 from bptt.gradients.truncated import Truncated
 
-OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive, Checkpointed, RTRL, UORO)
+OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive, Checkpointed, RTRL, UORO, SyntheticGradient)
 STRATEGIES = {strategy.__name__.lower(): strategy for strategy in OURS}
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PerOutput",
     "Randomized",
     "Stretches",
+    "SyntheticGradient",
     "Telescoping",
     "Truncated",
     "citation",

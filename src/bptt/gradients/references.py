@@ -83,6 +83,14 @@ GRUSLYS_2016 = """@inproceedings{gruslys2016memory,
   year      = {2016},
 }"""
 
+JADERBERG_2017 = """@inproceedings{jaderberg2017decoupled,
+  author    = {Max Jaderberg and Wojciech Marian Czarnecki and Simon Osindero and Oriol Vinyals and Alex Graves and
+               David Silver and Koray Kavukcuoglu},
+  title     = {Decoupled Neural Interfaces using Synthetic Gradients},
+  booktitle = {Proceedings of the 34th International Conference on Machine Learning},
+  year      = {2017},
+}"""
+
 
 def citation(strategy: Strategy | type[Any]) -> str:
     """The BibTeX of a strategy, for a paper that used it.
