@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_forecast_methods import SMALL, wave
+from test_forecast_methods import RECURRENT, SMALL, wave
 
 import bptt
 from bptt.data.series import Series, sine
@@ -24,11 +24,11 @@ NAN = float("nan")
 
 
 def settings(model: str) -> dict:
-    return SMALL if model in ("rnn", "lstm", "gru", "tdnn") else {key: SMALL[key] for key in ("horizon",)}
+    return SMALL if model in RECURRENT else {key: SMALL[key] for key in ("horizon",)}
 
 
 @pytest.mark.parametrize("missing", ["previous", "linear"])
-@pytest.mark.parametrize("model", [*METHODS, "gru recursive"])
+@pytest.mark.parametrize("model", [*METHODS, "gru recursive", "output-to-hidden recursive", "output-to-hidden taught"])
 def test_nothing_of_the_future_leaks(model, missing):
     """Another future, holes and all, behind every origin: the same forecasts and intervals, bit for bit."""
     name, _, head = model.partition(" ")
@@ -41,6 +41,7 @@ def test_nothing_of_the_future_leaks(model, missing):
     other[first:] = np.random.default_rng(9).normal(50, 9, size=other[first:].shape)
     other[[104, 112, 130]] = NAN
     more = {"head": "recursive"} if head else {}
+    more |= {"teacher_forcing": 1.0, "forcing_end": 0.2} if head == "taught" else {}
     f = Forecaster(name, transform="none", **{**settings(name), **more})
     one, two = (
         f.backtest(s, horizon=horizon, folds=10, against=()) for s in (series, dataclasses.replace(series, values=other))
@@ -165,11 +166,14 @@ def test_intervals_of_a_logarithm_grow_with_the_level():
     assert width[0] == pytest.approx(width[1], rel=1e-9) and min(width) > 0.1
 
 
-@pytest.mark.parametrize("model", METHODS)
+@pytest.mark.parametrize("model", [*METHODS, "output-to-hidden taught"])
 def test_saved_and_loaded_it_says_the_same(model, tmp_path):
+    model, _, taught = model.partition(" ")
     times = np.arange("2000-01", "2010-01", dtype="datetime64[M]").astype("datetime64[us]")
     series = dataclasses.replace(wave(120, columns=2, targets=("a",), covariates=("b",)), times=times)
-    gradient = {"gradient": bptt.Truncated(7, 11)} if model in ("rnn", "lstm", "gru", "tdnn") else {}
+    gradient = {"gradient": bptt.Truncated(7, 11)} if model in RECURRENT else {}
+    if taught:
+        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_schedule": "sigmoid"}
     f = Forecaster(model, levels=(0.5, 0.9), **settings(model), **gradient).fit(series)
     f.save(tmp_path / "kept")
     again = Forecaster.load(tmp_path / "kept")

@@ -28,13 +28,13 @@ HOME = {field.name: kind for kind, owner in KINDS.items() for field in dataclass
 
 
 class Forecaster:
-    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a recurrent network rnn, lstm, gru.
+    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a network rnn, lstm, gru, tdnn, output-to-hidden.
 
     Arguments:
         model     its name
         settings  by name: horizon, transform, scale, anchor, head, harmonics, lags, valid, levels (`ForecastSettings`);
-                  hidden_size, layers, dropout, loss … (`SeriesSettings`); and for what is trained gradient, epochs,
-                  batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
+                  hidden_size, layers, dropout, loss, teacher_forcing … (`SeriesSettings`); and for what is trained gradient,
+                  epochs, batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
 
     Nothing is checked or done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`,
     and `Forecaster(**other.get_params())` is an unfitted copy.

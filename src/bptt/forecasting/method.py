@@ -39,7 +39,7 @@ class Method(abc.ABC):
     learns   whether it has parameters that training finds
     """
 
-    about: ClassVar[str]
+    about: str
     learns: ClassVar[bool] = True
 
     def __init__(self, how: How) -> None:
