@@ -67,7 +67,10 @@ def test_a_model_without_training_has_a_run_too(cli: Cli, demand, tmp_path, mode
     assert ended.code == 0, ended.err
     told = json.loads(ended.out.splitlines()[-1])
     assert {row["model"] for row in told["backtest"]} >= {model, "naive"} and len(told["forecast"]) == 5
-    assert "other" in (out / "report.html").read_text()
+    assert list(told["by_target"]) == ["load", "other"] and len(told["by_target"]["other"]) == len(told["backtest"])
+    assert "Target by target" in (out / "report.html").read_text()
+    printed = cli(*words, "--overwrite").out.splitlines()
+    assert [line.split("  ")[0] for line in printed if "MASE" in line] == ["all targets", "load", "other"]
     assert cli(*words).code == 2 and cli(*words, "--overwrite", "--quiet").out.strip() == str(out)
 
 

@@ -249,6 +249,37 @@ def test_the_table_is_sorted_and_complete():
     assert {row["model"] for row in rows} == {"naive", "seasonal-naive", "drift", "linear", "mlp"}
 
 
+def test_every_target_has_its_own_accuracies():
+    """By hand from what was said and what came; where every value counts alike, the table of all is their mean."""
+    base = wave(160, columns=2)
+    values = base.values * np.array([1.0, 40.0])
+    f = Forecaster("linear", horizon=6, lags=3)
+    found = f.backtest(Series(values, ("a", "b"), period=12), folds=3, against=("drift",))
+    assert list(found.by_target()) == ["a", "b"]
+    for i, name in enumerate(("a", "b")):
+        came = values[142:].reshape(3, 6, 2)[..., i]
+        scale = np.abs(values[12:142, i] - values[:130, i]).mean()
+        rows = found.by_target()[name]
+        assert rows == found.rows(name) and rows[0]["MASE"] < rows[1]["MASE"]
+        for row in rows:
+            judged = found[row["model"]]
+            wrong = np.abs(judged.forecasts[..., i] - came)
+            low, high = judged.lower[1, ..., i], judged.upper[1, ..., i]
+            assert row["MAE"] == pytest.approx(wrong.mean(), rel=1e-12)
+            assert row["RMSE"] == pytest.approx(np.sqrt((wrong**2).mean()), rel=1e-12)
+            assert row["MASE"] == pytest.approx(wrong.mean() / scale, rel=1e-12)
+            assert row["coverage 0.95"] == pytest.approx(((low <= came) & (came <= high)).mean(), rel=1e-12)
+    for row in found.rows():
+        apart = [each for rows in found.by_target().values() for each in rows if each["model"] == row["model"]]
+        for name in ("MAE", "sMAPE", "MASE", "coverage 0.8", "coverage 0.95"):
+            assert row[name] == pytest.approx(np.mean([each[name] for each in apart]), rel=1e-12)
+        assert apart[1]["MAE"] > 10 * apart[0]["MAE"] and apart[0]["MASE"] != apart[1]["MASE"]
+    with pytest.raises(InputError, match="Did you mean"):
+        found.rows("aa")
+    one = f.backtest(wave(160), folds=3, against=())
+    assert one.by_target() == {} and one.rows(one.targets[0]) == one.rows()
+
+
 def test_curves_cover_the_same_steps():
     series = wave(200)
     f = Forecaster("linear", lags=5, horizon=4).fit(series[:120])

@@ -58,11 +58,24 @@ def test_everything_is_on_the_page(found, tmp_path):
     assert "Missing or damaged" not in text.replace("corpus.json is missing", "") or "env.json" in text
 
 
+def test_every_target_has_its_table(found, tmp_path):
+    text = page(tmp_path, found)
+    assert "Target by target" in text and "All targets" in text
+    tables = text.split("Target by target")[1].split("</details>")[0].split("<table")[1:]
+    assert len(tables) == 2 and "a&lt;b&gt;" in tables[0]
+    for table, name in zip(tables, ("a<b>", "c"), strict=True):
+        for row in found["backtest"]["by_target"][name]:
+            assert row["model"] in table and f"{row['MASE']:.3g}" in table
+    alone = {**found, "backtest": {**found["backtest"], "by_target": {}}}
+    assert "Target by target" not in page(tmp_path, alone)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         {},
         {"series": 3, "backtest": []},
+        {"backtest": {"rows": [{"model": "x"}], "by_target": {"a": 3, "b": [{"MAE": "x"}]}}},
         {"forecast": {"mean": "x"}, "curves": {"steps": ["a"]}},
         {"model": None, "history": None},
     ],

@@ -232,6 +232,7 @@ def summary(
                 "path": str(out),
                 "report": str(page) if page else None,
                 "backtest": rows,
+                "by_target": backtest.by_target(),
                 "ahead": errors,
                 "forecast": forecast.rows(),
             }
@@ -240,14 +241,17 @@ def summary(
     if args.quiet:
         print(out)
         return
-    print(columns(rows, backtest.models[0].name))
+    own, targets = backtest.models[0].name, backtest.by_target()
+    print(columns(named(rows, "all targets") if targets else rows, own))
+    for name, each in targets.items():
+        print("\n" + columns(named(each, visible(name)), own))
     if curves:
         steps = next(iter(curves.values())).steps
         print(
             "\n"
             + columns(
                 [{"RMSE, k steps ahead": name, **{f"k={k}": c.errors[k] for k in steps}} for name, c in curves.items()],
-                backtest.models[0].name,
+                own,
             )
         )
     for note in forecast.notes:
@@ -265,6 +269,11 @@ def summary(
             0,
         )
     )
+
+
+def named(rows: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Rows whose first column says what they are about."""
+    return [{what if head == "model" else head: value for head, value in row.items()} for row in rows]
 
 
 def columns(rows: list[dict[str, Any]], own: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from bptt.data.series import Series
 from bptt.errors import InputError, did_you_mean
 from bptt.forecasting.backtest import STEPS, Backtest, Curves, k_steps, origins_of, rolled, scale_of
-from bptt.forecasting.fitted import Fitted
+from bptt.forecasting.fitted import Fitted, actual
 from bptt.forecasting.forecast import Forecast
 from bptt.forecasting.method import How
 from bptt.forecasting.settings import ForecastSettings
@@ -176,7 +176,8 @@ class Forecaster:
             ready = self._fitted if own and self._fitted is not None and len(self._fitted.series) == first else None
             report = None if progress is None else lambda done, name=name: progress(name, done)
             judged.append(rolled(one.fits, name, series, origins, horizon, scale, refit=refit, fitted=ready, progress=report))
-        return Backtest(origins, actual_of(series, origins, horizon), scale, series.period, tuple(judged), refit)
+        came = actual(series, origins, horizon)
+        return Backtest(origins, came, scale, series.period, series.targets, tuple(judged), refit)
 
     def fits(self, series: Series) -> Fitted:
         """A copy, fitted on `series`."""
@@ -211,10 +212,3 @@ def check_series(series: Any) -> Series:
         todo = 'Read one: bptt.read_series("demand.csv", "load"), or bptt.Series(array)'
         raise InputError("This is no Series", type(series).__name__, todo)
     return series
-
-
-def actual_of(series: Series, origins: np.ndarray, horizon: int) -> np.ndarray:
-    """What came."""
-    from bptt.forecasting.fitted import actual
-
-    return actual(series, origins, horizon)
