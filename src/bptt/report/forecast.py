@@ -299,14 +299,19 @@ def dates(found: Record, seen: list[Point], said: list[Point]) -> list[tuple[flo
     if not record(found.get("series")).get("dated"):
         return []
     begin = number(past.get("start")) or 0
-    known = {begin + i: text(time) for i, time in enumerate(texts(past.get("times")))}
+    known = {begin + i: time for i, time in enumerate(stamps(past.get("times")))}
     start = number(coming.get("start")) or 0
-    known |= {start + i: text(time) for i, time in enumerate(texts(coming.get("times")))}
+    known |= {start + i: time for i, time in enumerate(stamps(coming.get("times")))}
     places = [at for at, _ in (*seen, *said) if at in known]
     if len(places) < 2:
         return []
     picked = [places[round(i * (len(places) - 1) / (TICKS - 1))] for i in range(TICKS)]
     return [(at, known[at]) for at in dict.fromkeys(picked)]
+
+
+def stamps(value: Any) -> list[str]:
+    """Times as short texts, one for each: of a list that is shortened, the places would be wrong."""
+    return [text(time) for time in value] if isinstance(value, list) else []
 
 
 def points(values: list[float | None], start: float) -> list[Point]:
