@@ -49,6 +49,7 @@ EXAMPLE = """
 bptt forecast sine
 bptt forecast demand.csv --target load --time ts --period 48 --horizon 48 --model gru
 bptt forecast sales.csv --target units --model linear --horizon 12 --folds 8 --out runs/sales
+bptt forecast sales.csv --target units --model output-to-hidden --head recursive --teacher-forcing 1 --forcing-end 0
 """
 
 

@@ -22,7 +22,7 @@ from bptt.data.series import SeriesPart
 class Features:
     """How steps become inputs and targets.
 
-    period      m, or None
+    period      m; 1 where there is no season
     anchor      "none", "last" or "season"
     steps       K: 1 for a recursive head, the horizon for a direct one
     columns     D, how many columns are read

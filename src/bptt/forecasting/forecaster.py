@@ -36,8 +36,9 @@ class Forecaster:
                   hidden_size, layers, dropout, loss, teacher_forcing … (`SeriesSettings`); and for what is trained gradient,
                   epochs, batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
 
-    Nothing is checked or done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`,
-    and `Forecaster(**other.get_params())` is an unfitted copy.
+    A baseline leaves aside the settings that it has no use for, a network refuses those of another one. Nothing is checked or
+    done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`, and
+    `Forecaster(**other.get_params())` is an unfitted copy.
 
         forecaster = bptt.Forecaster("gru", horizon=48, hidden_size=64, gradient=bptt.Truncated(48))
         forecaster.fit(series)

@@ -234,5 +234,6 @@ class Best:
 
 
 def recurrent(cell: str) -> type[Recurrent]:
-    """The method of a cell."""
-    return type(cell.upper(), (Recurrent,), {"cell": cell, "__doc__": f"A recurrent network with {cell} cells."})
+    """The method of a cell: a subclass of `Recurrent`, OutputToHidden for "output-to-hidden"."""
+    name = "".join(word.capitalize() for word in cell.split("-"))
+    return type(name, (Recurrent,), {"cell": cell, "__doc__": f"A {cell} network, trained through time."})
