@@ -10,8 +10,6 @@ networks.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from bptt.data.series import Series
@@ -20,8 +18,6 @@ from bptt.forecasting.method import Method, gather
 
 class Simple(Method):
     """Nothing to learn."""
-
-    learns: ClassVar[bool] = False
 
     def fit(self, series: Series, train: int) -> None:
         """Nothing."""
