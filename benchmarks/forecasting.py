@@ -1,6 +1,7 @@
 """Five series: the best recurrent model against the baselines, on folds that nothing was chosen by.
 
     BPTT_DATA=… python benchmarks/forecasting.py choose [NAME[:CELL] …]   every candidate on the validation folds
+    BPTT_DATA=… python benchmarks/forecasting.py taught [NAME …]   the output-to-hidden network, taught in four ways, on both
     BPTT_DATA=… python benchmarks/forecasting.py [NAME …]          the recipes on the test folds, as docs/results.md has them
 
 The test folds are the last of each series, the validation folds those before them, so a candidate is chosen without its
@@ -42,6 +43,14 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ETTh1": [{"batch_size": 32}, {"batch_size": 32, "anchor": "last"}],
 }
 
+# The output-to-hidden network with the settings of the recipe, and these.
+TAUGHT: dict[str, dict[str, Any]] = {
+    "free, direct": {"head": "direct"},
+    "free": {"head": "recursive"},
+    "teacher forcing": {"head": "recursive", "teacher_forcing": 1.0},
+    "scheduled sampling": {"head": "recursive", "teacher_forcing": 1.0, "forcing_end": 0.0},
+}
+
 
 def recipe(name: str) -> ForecastConfig:
     """The settings that were chosen."""
@@ -71,6 +80,19 @@ def choose(name: str) -> None:
     print(f"{name}: {len(rows)} candidates")
 
 
+def taught(name: str) -> None:
+    """The MASE of the output-to-hidden network on the validation folds and on the test folds, by how it was taught."""
+    config = recipe(name)
+    series, folds, horizon = config.table.read(config.series), config.judge.folds, config.forecast.horizon
+    print(f"{name}: on validation folds, on test folds")
+    for way, settings in TAUGHT.items():
+        one = dataclasses.replace(config, judge=dataclasses.replace(config.judge, model="output-to-hidden"))
+        one = dataclasses.replace(one, given={**config.given, **settings})
+        parts = (series[: len(series) - folds * horizon], series)
+        errors = [one.forecaster.backtest(part, folds=folds, against=()).models[0].errors["MASE"] for part in parts]
+        print(f"  {way:20}" + "".join(f"{error:8.4f}" for error in errors), flush=True)
+
+
 def test(name: str) -> None:
     """The table of docs/results.md: the recipe and the baselines on the test folds."""
     config = recipe(name)
@@ -85,15 +107,15 @@ def test(name: str) -> None:
 
 
 def main() -> None:
-    """Choose or test."""
+    """Choose, teach or test."""
     if "BPTT_DATA" not in os.environ:
         print("BPTT_DATA names no folder with the five series: nothing to do.")
         return
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     words = sys.argv[1:]
-    act = choose if words[:1] == ["choose"] else test
-    for name in words[act is choose :] or sorted(path.stem for path in RECIPES.glob("*.yaml")):
+    act = {"choose": choose, "taught": taught}.get(words[0] if words else "", test)
+    for name in words[act is not test :] or sorted(path.stem for path in RECIPES.glob("*.yaml")):
         act(name)
 
 

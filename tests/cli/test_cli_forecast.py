@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from cli_support import Cli
+from cli_support import Cli, events
 
 from bptt.forecasting import Forecaster
 
@@ -67,7 +67,10 @@ def test_a_model_without_training_has_a_run_too(cli: Cli, demand, tmp_path, mode
     assert ended.code == 0, ended.err
     told = json.loads(ended.out.splitlines()[-1])
     assert {row["model"] for row in told["backtest"]} >= {model, "naive"} and len(told["forecast"]) == 5
-    assert "other" in (out / "report.html").read_text()
+    assert list(told["by_target"]) == ["load", "other"] and len(told["by_target"]["other"]) == len(told["backtest"])
+    assert "Target by target" in (out / "report.html").read_text()
+    printed = cli(*words, "--overwrite").out.splitlines()
+    assert [line.split("  ")[0] for line in printed if "MASE" in line] == ["all targets", "load", "other"]
     assert cli(*words).code == 2 and cli(*words, "--overwrite", "--quiet").out.strip() == str(out)
 
 
@@ -77,6 +80,27 @@ def test_the_sine_needs_no_file(cli: Cli, tmp_path):
     found = json.loads((tmp_path / "sine" / "forecast.json").read_text())
     assert found["curves"]["steps"] == [1, 4, 16, 64] and set(found["curves"]["said"]) == {"1", "4", "16", "64"}
     assert {"gru", "mlp", "linear", "naive"} <= found["curves"]["errors"].keys()
+
+
+def test_scheduled_sampling_goes_on_as_if_it_had_never_stopped(cli: Cli, demand, tmp_path):
+    """Bit for bit: the draw is a function of the steps' noise, the probability one of the share of the training."""
+    words = ("forecast", str(demand), "--target", "load", "--period", "8", "--horizon", "8", "--head", "recursive")
+    words += ("--model", "output-to-hidden", "--teacher-forcing", "1", "--forcing-end", "0", "--dropout", "0.1", *SMALL)
+    words += ("--epochs", "4", "--save-every", "3", "--steps", "16", "--against", "naive", "--quiet")
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    for out in (whole, again):
+        assert cli(*words, "--out", str(out)).code == 0
+    before = (again / "forecast.json").read_text()
+    assert "scheduled sampling" in (again / "report.html").read_text() and before == (whole / "forecast.json").read_text()
+    steps = sorted((again / "checkpoints").glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
+    (steps[-1] / "model.safetensors").write_bytes(b"damaged")  # so it goes on from the one before
+    for name in ("forecast.json", "forecaster.safetensors"):
+        (again / name).unlink()
+    assert cli("forecast", "--resume", str(again), "--quiet").code == 0
+    told = [[e for e in events(out) if e["event"] in ("step", "valid", "epoch")] for out in (whole, again)]
+    told = [[{k: v for k, v in e.items() if k not in ("time", "seconds", "speed")} for e in each] for each in told]
+    assert (again / "forecast.json").read_text() == before
+    assert len(told[0]) > 8 and told[0] == told[1]
 
 
 def test_settings_from_a_file_and_a_run_that_goes_on(cli: Cli, demand, tmp_path):
@@ -110,6 +134,9 @@ WRONG = {
     "demand.csv --target load --anchor season": "no season",
     "demand.csv --target load --levels 80": "probability",
     "demand.csv --target load --levels high": "levels",
+    "demand.csv --target load --model output-to-hidden --teacher-forcing 1": "Give head=recursive",
+    "demand.csv --target load --model output-to-hidden --teacher-forcing 2": "probability from 0 to 1",
+    "demand.csv --target load --teacher-forcing 1": "Use output-to-hidden",
     "demand.csv --target load --folds 0": "folds=0",
     "demand.csv --target load --gradient trunctated:k1=8": "Did you mean 'truncated'",
     "demand.csv --target load --against naif": "Did you mean 'naive'",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_forecast_methods import SMALL, wave
+from test_forecast_methods import RECURRENT, SMALL, wave
 
 import bptt
 from bptt.data.series import Series, sine
@@ -24,11 +24,11 @@ NAN = float("nan")
 
 
 def settings(model: str) -> dict:
-    return SMALL if model in ("rnn", "lstm", "gru", "tdnn") else {key: SMALL[key] for key in ("horizon",)}
+    return SMALL if model in RECURRENT else {key: SMALL[key] for key in ("horizon",)}
 
 
 @pytest.mark.parametrize("missing", ["previous", "linear"])
-@pytest.mark.parametrize("model", [*METHODS, "gru recursive"])
+@pytest.mark.parametrize("model", [*METHODS, "gru recursive", "output-to-hidden recursive", "output-to-hidden taught"])
 def test_nothing_of_the_future_leaks(model, missing):
     """Another future, holes and all, behind every origin: the same forecasts and intervals, bit for bit."""
     name, _, head = model.partition(" ")
@@ -41,6 +41,7 @@ def test_nothing_of_the_future_leaks(model, missing):
     other[first:] = np.random.default_rng(9).normal(50, 9, size=other[first:].shape)
     other[[104, 112, 130]] = NAN
     more = {"head": "recursive"} if head else {}
+    more |= {"teacher_forcing": 1.0, "forcing_end": 0.2} if head == "taught" else {}
     f = Forecaster(name, transform="none", **{**settings(name), **more})
     one, two = (
         f.backtest(s, horizon=horizon, folds=10, against=()) for s in (series, dataclasses.replace(series, values=other))
@@ -165,11 +166,14 @@ def test_intervals_of_a_logarithm_grow_with_the_level():
     assert width[0] == pytest.approx(width[1], rel=1e-9) and min(width) > 0.1
 
 
-@pytest.mark.parametrize("model", METHODS)
+@pytest.mark.parametrize("model", [*METHODS, "output-to-hidden taught"])
 def test_saved_and_loaded_it_says_the_same(model, tmp_path):
+    model, _, taught = model.partition(" ")
     times = np.arange("2000-01", "2010-01", dtype="datetime64[M]").astype("datetime64[us]")
     series = dataclasses.replace(wave(120, columns=2, targets=("a",), covariates=("b",)), times=times)
-    gradient = {"gradient": bptt.Truncated(7, 11)} if model in ("rnn", "lstm", "gru", "tdnn") else {}
+    gradient = {"gradient": bptt.Truncated(7, 11)} if model in RECURRENT else {}
+    if taught:
+        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_schedule": "sigmoid"}
     f = Forecaster(model, levels=(0.5, 0.9), **settings(model), **gradient).fit(series)
     f.save(tmp_path / "kept")
     again = Forecaster.load(tmp_path / "kept")
@@ -243,6 +247,37 @@ def test_the_table_is_sorted_and_complete():
     assert [row["model"] for row in rows] and rows[0]["MASE"] == min(row["MASE"] for row in rows)
     assert set(rows[0]) == {"model", "MAE", "RMSE", "sMAPE", "MASE", "coverage 0.8", "coverage 0.95"}
     assert {row["model"] for row in rows} == {"naive", "seasonal-naive", "drift", "linear", "mlp"}
+
+
+def test_every_target_has_its_own_accuracies():
+    """By hand from what was said and what came; where every value counts alike, the table of all is their mean."""
+    base = wave(160, columns=2)
+    values = base.values * np.array([1.0, 40.0])
+    f = Forecaster("linear", horizon=6, lags=3)
+    found = f.backtest(Series(values, ("a", "b"), period=12), folds=3, against=("drift",))
+    assert list(found.by_target()) == ["a", "b"]
+    for i, name in enumerate(("a", "b")):
+        came = values[142:].reshape(3, 6, 2)[..., i]
+        scale = np.abs(values[12:142, i] - values[:130, i]).mean()
+        rows = found.by_target()[name]
+        assert rows == found.rows(name) and rows[0]["MASE"] < rows[1]["MASE"]
+        for row in rows:
+            judged = found[row["model"]]
+            wrong = np.abs(judged.forecasts[..., i] - came)
+            low, high = judged.lower[1, ..., i], judged.upper[1, ..., i]
+            assert row["MAE"] == pytest.approx(wrong.mean(), rel=1e-12)
+            assert row["RMSE"] == pytest.approx(np.sqrt((wrong**2).mean()), rel=1e-12)
+            assert row["MASE"] == pytest.approx(wrong.mean() / scale, rel=1e-12)
+            assert row["coverage 0.95"] == pytest.approx(((low <= came) & (came <= high)).mean(), rel=1e-12)
+    for row in found.rows():
+        apart = [each for rows in found.by_target().values() for each in rows if each["model"] == row["model"]]
+        for name in ("MAE", "sMAPE", "MASE", "coverage 0.8", "coverage 0.95"):
+            assert row[name] == pytest.approx(np.mean([each[name] for each in apart]), rel=1e-12)
+        assert apart[1]["MAE"] > 10 * apart[0]["MAE"] and apart[0]["MASE"] != apart[1]["MASE"]
+    with pytest.raises(InputError, match="Did you mean"):
+        found.rows("aa")
+    one = f.backtest(wave(160), folds=3, against=())
+    assert one.by_target() == {} and one.rows(one.targets[0]) == one.rows()
 
 
 def test_curves_cover_the_same_steps():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from bptt.forecasting import Forecaster
 from bptt.forecasting.record import record
 from bptt.report import write_report
 from bptt.report.chart import Band, Chart, Line
+from bptt.report.forecast import ahead, folds
 from bptt.report.plots.forecast import draw_forecast
 
 
@@ -50,7 +52,7 @@ def test_everything_is_on_the_page(found, tmp_path):
         "coverage 80%",
         "Hyndman",
         "k = 16",
-        "2020-06-09",
+        "2020-06-18",
     ):
         assert words in text, words
     best = found["backtest"]["rows"][0]
@@ -58,11 +60,34 @@ def test_everything_is_on_the_page(found, tmp_path):
     assert "Missing or damaged" not in text.replace("corpus.json is missing", "") or "env.json" in text
 
 
+def test_every_target_has_its_table(found, tmp_path):
+    text = page(tmp_path, found)
+    assert "Target by target" in text and "All targets" in text
+    tables = text.split("Target by target")[1].split("</details>")[0].split("<table")[1:]
+    assert len(tables) == 2 and "a&lt;b&gt;" in tables[0]
+    for table, name in zip(tables, ("a<b>", "c"), strict=True):
+        for row in found["backtest"]["by_target"][name]:
+            assert row["model"] in table and f"{row['MASE']:.3g}" in table
+    alone = {**found, "backtest": {**found["backtest"], "by_target": {}}}
+    assert "Target by target" not in page(tmp_path, alone)
+
+
+def test_dates_along_the_axis_reach_from_its_beginning_to_its_end(found):
+    seen = found["history"]["times"]
+    assert len(seen) > 60  # more than a list of names may have
+    at = [place for place, _ in ahead(found, 0).labels]
+    begin = found["history"]["start"]
+    assert at[0] == begin + len(seen) - 60 and at[-1] == begin + len(seen) + 9 and len(at) == 7
+    assert min(b - a for a, b in itertools.pairwise(at)) > 9
+    assert dict(ahead(found, 0).labels)[at[0]] == seen[-60] and len(folds(found, 1).labels) == 7
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         {},
         {"series": 3, "backtest": []},
+        {"backtest": {"rows": [{"model": "x"}], "by_target": {"a": 3, "b": [{"MAE": "x"}]}}},
         {"forecast": {"mean": "x"}, "curves": {"steps": ["a"]}},
         {"model": None, "history": None},
     ],

@@ -39,7 +39,8 @@ GROUPS = {
     "series": "target time covariates known period missing",
     "forecast": "model horizon head anchor transform scale harmonics lags levels",
     "judging": "folds stride refit against valid",
-    "network": "hidden_size layers dropout nonlinearity loss",
+    "network": "hidden_size layers dropout nonlinearity kernel_size loss",
+    "output-to-hidden network": "teacher_forcing forcing_end forcing_schedule",
     "gradient through time": "gradient steps batch_size sampling block",
     "learning": "epochs optimizer lr momentum weight_decay schedule decay decay_every warmup clip patience seed",
     "machine": "device dtype threads save_every log_every tensorboard",
@@ -48,6 +49,7 @@ EXAMPLE = """
 bptt forecast sine
 bptt forecast demand.csv --target load --time ts --period 48 --horizon 48 --model gru
 bptt forecast sales.csv --target units --model linear --horizon 12 --folds 8 --out runs/sales
+bptt forecast sales.csv --target units --model output-to-hidden --head recursive --teacher-forcing 1 --forcing-end 0
 """
 
 
@@ -231,6 +233,7 @@ def summary(
                 "path": str(out),
                 "report": str(page) if page else None,
                 "backtest": rows,
+                "by_target": backtest.by_target(),
                 "ahead": errors,
                 "forecast": forecast.rows(),
             }
@@ -239,14 +242,17 @@ def summary(
     if args.quiet:
         print(out)
         return
-    print(columns(rows, backtest.models[0].name))
+    own, targets = backtest.models[0].name, backtest.by_target()
+    print(columns(named(rows, "all targets") if targets else rows, own))
+    for name, each in targets.items():
+        print("\n" + columns(named(each, visible(name)), own))
     if curves:
         steps = next(iter(curves.values())).steps
         print(
             "\n"
             + columns(
                 [{"RMSE, k steps ahead": name, **{f"k={k}": c.errors[k] for k in steps}} for name, c in curves.items()],
-                backtest.models[0].name,
+                own,
             )
         )
     for note in forecast.notes:
@@ -264,6 +270,11 @@ def summary(
             0,
         )
     )
+
+
+def named(rows: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Rows whose first column says what they are about."""
+    return [{what if head == "model" else head: value for head, value in row.items()} for row in rows]
 
 
 def columns(rows: list[dict[str, Any]], own: str) -> str:

@@ -19,6 +19,7 @@ from bptt.forecasting import BASELINES, TRAINING, Forecaster, ForecastSettings
 from bptt.forecasting.table import METHODS, check_name
 from bptt.gradients import STRATEGIES
 from bptt.models import SeriesSettings
+from bptt.models.series import CELLS
 from bptt.training.settings import TrainSettings
 
 SINE = "sine"
@@ -61,7 +62,7 @@ class JudgeSettings:
     """What forecasts, and how it is judged.
 
     Arguments:
-        model: naive, seasonal-naive, drift, linear, mlp, rnn, lstm or gru
+        model: naive, seasonal-naive, drift, linear, mlp, rnn, lstm, gru, tdnn or output-to-hidden
         folds: forecasts from so many origins in the past, none of which the model is trained on
         stride: steps from one origin to the next; none: the horizon
         refit: train anew before every fold, on all that lies before it
@@ -88,8 +89,9 @@ def _settings() -> dict[str, Setting]:
     found = {s.key: s for owner in owners for s in settings_of(owner) if not (owner is TrainSettings and s.key in TEXT_ONLY)}
     for key, value in TRAINING.items():
         found[key] = dataclasses.replace(found[key], default=value)
-    models = ", ".join(METHODS)
-    found["model"] = dataclasses.replace(found["model"], help=models)
+    simple = ", ".join(name for name in METHODS if name not in CELLS)
+    networks = f"{simple}, or a network trained through time: {', '.join(CELLS)}"
+    found["model"] = dataclasses.replace(found["model"], help=networks)
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Autoregression(Method):
 class Linear(Autoregression):
     """y_t = c + Σ_i φ_i y_{t−i}, the coefficients by least squares."""
 
-    about: ClassVar[str] = "linear autoregression by least squares"
+    about: str = "linear autoregression by least squares"
 
     weights: np.ndarray
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bptt.data.series import Series
-from bptt.errors import InputError
+from bptt.errors import InputError, did_you_mean
 from bptt.forecasting.accuracy import accuracies, coverage, mase_scale, rmse
 from bptt.forecasting.fitted import Fitted, actual
 
@@ -51,6 +51,7 @@ class Backtest:
     actual   [folds, horizon, targets]
     scale    [targets] the denominator of MASE: from the steps before the first origin
     period   its lag, or None for 1
+    targets  names of the columns
     models   the results, the first one being what was asked about
     refit    whether every fold was fitted anew
     """
@@ -59,6 +60,7 @@ class Backtest:
     actual: np.ndarray
     scale: np.ndarray
     period: int | None
+    targets: tuple[str, ...]
     models: tuple[Judged, ...]
     refit: bool
 
@@ -74,13 +76,33 @@ class Backtest:
                 return model
         raise InputError("This model is not in the backtest", repr(name), f"There are {', '.join(m.name for m in self.models)}")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A table: one dict per model, the best by MASE first; models without a MASE behind, by MAE."""
-        found = [
-            {"model": m.name, **m.errors, **{f"coverage {level:g}": share for level, share in m.covered.items()}}
-            for m in self.models
-        ]
+    def rows(self, target: str | None = None) -> list[dict[str, Any]]:
+        """A table: one dict per model, the best by MASE first; models without a MASE behind, by MAE.
+
+        target  the one that is looked at; None: all of them together, every value counting alike. Of targets in different
+                units, MAE and RMSE then follow the largest; sMAPE, MASE and coverage have none
+        """
+        found = [{"model": m.name, **(self._all(m) if target is None else self._of(m, target))} for m in self.models]
         return sorted(found, key=lambda row: (np.isnan(row["MASE"]), row["MASE"] if not np.isnan(row["MASE"]) else row["MAE"]))
+
+    def by_target(self) -> dict[str, list[dict[str, Any]]]:
+        """The table of every target, by its name; nothing where there is one, whose table is `rows()`."""
+        return {name: self.rows(name) for name in self.targets} if len(self.targets) > 1 else {}
+
+    def _all(self, model: Judged) -> dict[str, float]:
+        return {**model.errors, **{f"coverage {level:g}": share for level, share in model.covered.items()}}
+
+    def _of(self, model: Judged, target: str) -> dict[str, float]:
+        if target not in self.targets:
+            raise InputError("There is no such target", repr(target), did_you_mean(target, list(self.targets)))
+        i = self.targets.index(target)
+        only, came = slice(i, i + 1), self.actual[..., i : i + 1]
+        found = accuracies(came, model.forecasts[..., only], self.scale[only])
+        if model.lower is not None and model.upper is not None:
+            for number, level in enumerate(model.covered):
+                low, high = (bound[number, ..., only] for bound in (model.lower, model.upper))
+                found[f"coverage {level:g}"] = coverage(came, low, high)
+        return found
 
 
 def origins_of(series: Series, horizon: int, folds: int, stride: int) -> np.ndarray:

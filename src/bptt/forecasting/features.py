@@ -3,6 +3,9 @@
     reads at t   y_t, with anchor "season" also y_t − y_{t−m}, sines and cosines of step t+1, what is known of step t+1
     says at t    y_{t+k} − anchor, k = 1 … K: the anchor is 0, y_t, or y_{t+k−m⌈k/m⌉}
 
+A network that is taught reads nothing of y_t but what step t−1 should have said, y_t − anchor, as its last inputs: where a step
+is not forced it has what it said in the place of that, and what it should have said must not come in beside it.
+
 Knows scaled values and step numbers; must not know networks or training.
 """
 
@@ -19,13 +22,14 @@ from bptt.data.series import SeriesPart
 class Features:
     """How steps become inputs and targets.
 
-    period      m, or None
+    period      m; 1 where there is no season
     anchor      "none", "last" or "season"
     steps       K: 1 for a recursive head, the horizon for a direct one
     columns     D, how many columns are read
     said        how many of them are said: all where they are fed back
     harmonics   pairs of sin(2πjt/m), cos(2πjt/m)
     knowns      how many columns are known beforehand
+    taught      whether the last inputs are what the step before should have said
     """
 
     period: int
@@ -35,11 +39,13 @@ class Features:
     said: int
     harmonics: int
     knowns: int
+    taught: bool = False
 
     @property
     def inputs(self) -> int:
         """I."""
-        return self.columns * (1 + (self.anchor == "season")) + 2 * self.harmonics + self.knowns
+        seen = self.said if self.taught else self.columns * (1 + (self.anchor == "season"))
+        return seen + 2 * self.harmonics + self.knowns
 
     @property
     def outputs(self) -> int:
@@ -51,22 +57,23 @@ class Features:
         """How many steps there must be before a forecast: enough for its anchor."""
         return self.period if self.anchor == "season" else 1
 
-    def read(self, now: np.ndarray, ago: np.ndarray, coming: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """The inputs [n, I] from y_t and y_{t−m} [n, D], the step numbers t+1 [n], and what is known of t+1 [n, K]."""
-        parts = [now]
-        if self.anchor == "season":
-            parts.append(now - ago)
+    def read(self, now: np.ndarray, before: np.ndarray, ago: np.ndarray, coming: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The inputs [n, I] from y_t, y_{t−1} and y_{t−m} [n, D], the step numbers t+1 [n], and what is known of t+1 [n, K]."""
+        parts = [known]
         if self.harmonics:
             angle = 2 * np.pi / self.period * coming[:, None] * np.arange(1, self.harmonics + 1)
-            parts += [np.sin(angle), np.cos(angle)]
-        return np.concatenate([*parts, known], 1)
+            parts = [np.sin(angle), np.cos(angle), known]
+        if self.taught:
+            anchor = {"none": np.zeros_like(now), "last": before, "season": ago}[self.anchor]
+            return np.concatenate([*parts, (now - anchor)[:, : self.said]], 1)
+        return np.concatenate([now, now - ago, *parts] if self.anchor == "season" else [now, *parts], 1)
 
     def all_read(self, values: np.ndarray, known: np.ndarray, start: int) -> np.ndarray:
-        """The inputs of every step [N, I]; before the first season is over, a difference to it is 0."""
+        """The inputs of every step [N, I]; before there is an anchor, a difference to it is 0."""
         at = np.arange(len(values))
-        ago = values[np.where(at >= self.period, at - self.period, at)]
+        before, ago = values[np.maximum(at - 1, 0)], values[np.where(at >= self.period, at - self.period, at)]
         coming = known[np.minimum(at + 1, len(known) - 1)]
-        return self.read(values, ago, start + at + 1, coming)
+        return self.read(values, before, ago, start + at + 1, coming)
 
     def anchors(self, season: np.ndarray) -> np.ndarray:
         """What is added to what is said at t: [n, K, said], from the m values up to y_t, oldest first, [n, m, D]."""

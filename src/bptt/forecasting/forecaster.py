@@ -15,7 +15,7 @@ import numpy as np
 from bptt.data.series import Series
 from bptt.errors import InputError, did_you_mean
 from bptt.forecasting.backtest import STEPS, Backtest, Curves, k_steps, origins_of, rolled, scale_of
-from bptt.forecasting.fitted import Fitted
+from bptt.forecasting.fitted import Fitted, actual
 from bptt.forecasting.forecast import Forecast
 from bptt.forecasting.method import How
 from bptt.forecasting.settings import ForecastSettings
@@ -28,16 +28,17 @@ HOME = {field.name: kind for kind, owner in KINDS.items() for field in dataclass
 
 
 class Forecaster:
-    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a recurrent network rnn, lstm, gru.
+    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a network rnn, lstm, gru, tdnn, output-to-hidden.
 
     Arguments:
         model     its name
         settings  by name: horizon, transform, scale, anchor, head, harmonics, lags, valid, levels (`ForecastSettings`);
-                  hidden_size, layers, dropout, loss … (`SeriesSettings`); and for what is trained gradient, epochs,
-                  batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
+                  hidden_size, layers, dropout, loss, teacher_forcing … (`SeriesSettings`); and for what is trained gradient,
+                  epochs, batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
 
-    Nothing is checked or done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`,
-    and `Forecaster(**other.get_params())` is an unfitted copy.
+    A baseline leaves aside the settings that it has no use for, a network refuses those of another one. Nothing is checked or
+    done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`, and
+    `Forecaster(**other.get_params())` is an unfitted copy.
 
         forecaster = bptt.Forecaster("gru", horizon=48, hidden_size=64, gradient=bptt.Truncated(48))
         forecaster.fit(series)
@@ -176,7 +177,8 @@ class Forecaster:
             ready = self._fitted if own and self._fitted is not None and len(self._fitted.series) == first else None
             report = None if progress is None else lambda done, name=name: progress(name, done)
             judged.append(rolled(one.fits, name, series, origins, horizon, scale, refit=refit, fitted=ready, progress=report))
-        return Backtest(origins, actual_of(series, origins, horizon), scale, series.period, tuple(judged), refit)
+        came = actual(series, origins, horizon)
+        return Backtest(origins, came, scale, series.period, series.targets, tuple(judged), refit)
 
     def fits(self, series: Series) -> Fitted:
         """A copy, fitted on `series`."""
@@ -211,10 +213,3 @@ def check_series(series: Any) -> Series:
         todo = 'Read one: bptt.read_series("demand.csv", "load"), or bptt.Series(array)'
         raise InputError("This is no Series", type(series).__name__, todo)
     return series
-
-
-def actual_of(series: Series, origins: np.ndarray, horizon: int) -> np.ndarray:
-    """What came."""
-    from bptt.forecasting.fitted import actual
-
-    return actual(series, origins, horizon)

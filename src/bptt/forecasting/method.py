@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +35,10 @@ class How:
 class Method(abc.ABC):
     """One way of forecasting.
 
-    about    in a line, for tables
-    learns   whether it has parameters that training finds
+    about  in a line, for tables; of the class, or of its settings
     """
 
-    about: ClassVar[str]
-    learns: ClassVar[bool] = True
+    about: str
 
     def __init__(self, how: How) -> None:
         self.how, self.s = how, how.forecast

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ HIDDEN, EPOCHS, BATCH, RATE = 10, 5, 16, 0.01
 class MLP(Autoregression):
     """y_t = W₂ relu(W₁ [y_{t−τ} … y_{t−1}] + b₁) + b₂."""
 
-    about: ClassVar[str] = "one hidden layer on the lags"
+    about: str = "one hidden layer on the lags"
 
     net: nn.Sequential
 

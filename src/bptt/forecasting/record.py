@@ -57,6 +57,7 @@ def record(
         },
         "backtest": {
             "rows": backtest.rows(),
+            "by_target": backtest.by_target(),
             "origins": backtest.origins.tolist(),
             "horizon": backtest.horizon,
             "refit": backtest.refit,

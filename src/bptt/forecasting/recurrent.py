@@ -22,7 +22,7 @@ from bptt.forecasting.features import Features
 from bptt.forecasting.method import How, Method, gather
 from bptt.forecasting.settings import TRAINING
 from bptt.inference import ahead, quiet
-from bptt.models import SeriesModel
+from bptt.models import SeriesModel, SeriesSettings
 from bptt.training import Run, fit, load
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
@@ -33,7 +33,6 @@ from bptt.types import Window
 class Recurrent(Method):
     """A recurrent network of the cell `cell`."""
 
-    about: ClassVar[str] = "a recurrent network, its state carried from the first step on"
     cell: ClassVar[str]
 
     scaling: Scaling
@@ -44,6 +43,14 @@ class Recurrent(Method):
     def __init__(self, how: How) -> None:
         super().__init__(how)
         self.training = {**TRAINING, **how.training}
+        self.settings = SeriesSettings(**how.model).suit(self.cell)
+        self.about = self.settings.about(self.cell)
+        if self.settings.taught and self.s.head == "direct":
+            raise InputError(
+                "A direct head cannot be taught: what it should have said a step before is still to come",
+                f"teacher_forcing={self.settings.teacher_forcing}, head=direct",
+                "Give head=recursive, or no teacher_forcing",
+            )
 
     def fit(self, series: Series, train: int) -> None:
         """Train on the first `train` steps; where there are more, the epoch that predicts them best is kept."""
@@ -89,7 +96,8 @@ class Recurrent(Method):
             )
         said = len(series.targets) if direct else len(series.columns)
         steps = self.s.horizon if direct else 1
-        return Features(period, anchor, steps, len(series.columns), said, self.s.harmonics, len(series.knowns))
+        taught = self.settings.taught
+        return Features(period, anchor, steps, len(series.columns), said, self.s.harmonics, len(series.knowns), taught)
 
     def _data(self, series: Series, train: int) -> SeriesData:
         """The training part, and the whole series with losses that count behind it."""
@@ -162,7 +170,7 @@ class Recurrent(Method):
             path = np.concatenate([path, now[:, None]], 1)
             coming = origins + k + 1
             known = series.known[np.minimum(coming, len(series.known) - 1)]  # type: ignore[index, arg-type]
-            return torch.from_numpy(f.read(now, path[:, k], series.start + coming, known)).to(self.model.dtype)
+            return torch.from_numpy(f.read(now, path[:, -2], path[:, k], series.start + coming, known)).to(self.model.dtype)
 
         ahead(quiet(self.model, self.model.step), state, first, horizon, feed)
         return path[:, f.period :]
@@ -182,7 +190,7 @@ class Recurrent(Method):
     def restore(self, series: Series, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self.scaling, self.features = Scaling.from_json(plain["scaling"]), Features(**plain["features"])
         weights = {name: torch.tensor(value) for name, value in arrays.items()}
-        self.model = SeriesModel.from_json(plain["model"]).to(weights["readout.linear.bias"].dtype)
+        self.model = SeriesModel.from_json(plain["model"]).to(next(iter(weights.values())).dtype)
         self.model.load_state_dict(weights)
         self.model.eval()
 
@@ -226,5 +234,6 @@ class Best:
 
 
 def recurrent(cell: str) -> type[Recurrent]:
-    """The method of a cell."""
-    return type(cell.upper(), (Recurrent,), {"cell": cell, "__doc__": f"A recurrent network with {cell} cells."})
+    """The method of a cell: a subclass of `Recurrent`, OutputToHidden for "output-to-hidden"."""
+    name = "".join(word.capitalize() for word in cell.split("-"))
+    return type(name, (Recurrent,), {"cell": cell, "__doc__": f"A {cell} network, trained through time."})

@@ -10,8 +10,6 @@ networks.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from bptt.data.series import Series
@@ -21,8 +19,6 @@ from bptt.forecasting.method import Method, gather
 class Simple(Method):
     """Nothing to learn."""
 
-    learns: ClassVar[bool] = False
-
     def fit(self, series: Series, train: int) -> None:
         """Nothing."""
 
@@ -30,7 +26,7 @@ class Simple(Method):
 class Naive(Simple):
     """The last value goes on."""
 
-    about: ClassVar[str] = "the last value"
+    about: str = "the last value"
 
     def ahead(self, series: Series, origins: np.ndarray, horizon: int) -> np.ndarray:
         """x_t for every step."""
@@ -40,7 +36,7 @@ class Naive(Simple):
 class SeasonalNaive(Simple):
     """The last season repeats; without a period, the last value."""
 
-    about: ClassVar[str] = "the value one season before"
+    about: str = "the value one season before"
 
     def reach(self, series: Series) -> int:
         """One season."""
@@ -55,7 +51,7 @@ class SeasonalNaive(Simple):
 class Drift(Simple):
     """The mean change so far goes on."""
 
-    about: ClassVar[str] = "the line through the first value and the last"
+    about: str = "the line through the first value and the last"
 
     def reach(self, series: Series) -> int:
         """Two points make a line."""

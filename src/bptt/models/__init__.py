@@ -1,7 +1,8 @@
 """Models: encode → recurrent → readout, and the unrolled form that gradient strategies see."""
 
 from bptt.models.language import LanguageModel
-from bptt.models.series import SeriesModel, SeriesSettings
+from bptt.models.series import SeriesModel
+from bptt.models.series_settings import SeriesSettings
 from bptt.models.settings import LanguageSettings
 from bptt.models.unroll import Unroll
 

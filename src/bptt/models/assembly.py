@@ -54,7 +54,7 @@ def output_to_hidden(s: LanguageSettings, size: int) -> Parts:
     The target of the step before is the token itself. So where steps may be forced, the token is handed over twice: as what is
     read, and as what should have been said. A model that reads samples is given no token beside them.
     """
-    alone, teacher = s.feedback == "sample", max(s.teacher_forcing, s.forcing_at_last) > 0
+    alone, teacher = s.feedback == "sample", s.taught
     token: Embed | OneHot = OneHot(size) if alone else ends(s, size)
     recurrent = OutputToHidden(
         0 if alone else s.width or size,

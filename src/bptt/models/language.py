@@ -20,7 +20,7 @@ from bptt.models.assembly import assemble
 from bptt.models.recurrent import RecurrentModel
 from bptt.models.settings import LanguageSettings
 from bptt.models.unroll import Unroll
-from bptt.nn import OutputToHidden, from_scratch_, scheduled
+from bptt.nn import OutputToHidden, from_scratch_
 from bptt.types import State
 
 
@@ -66,9 +66,8 @@ class LanguageModel(RecurrentModel):
 
     def progress(self, share: float) -> None:
         """What changes with the training: the probability of teacher forcing, after `share` of all its steps."""
-        s = self.settings
         if isinstance(self.recurrent, OutputToHidden) and not self.own_cell:
-            self.recurrent.forcing = scheduled(share, s.teacher_forcing, s.forcing_at_last, s.forcing_schedule)
+            self.recurrent.forcing = self.settings.forcing_after(share)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """One token per row: ids [B] → scores of the next [B, V], and the state after it."""

@@ -8,9 +8,8 @@ next is the business of whoever forecasts with it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,46 +20,10 @@ from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.metrics import MAE, RMSE, Measure, Score
 from bptt.models.parts import Readout
 from bptt.models.recurrent import RecurrentModel
+from bptt.models.series_settings import SeriesSettings
 from bptt.models.unroll import Unroll
-from bptt.nn import GRU, LSTM, RNN, TDNN
+from bptt.nn import GRU, LSTM, RNN, TDNN, OutputToHidden
 from bptt.types import State
-
-
-@dataclasses.dataclass(frozen=True)
-class SeriesSettings:
-    """What a recurrent model of a series is made of.
-
-    Arguments:
-        hidden_size: hidden units H per layer
-        layers: recurrent layers, one above the other
-        dropout: share of units dropped between and after the layers while training
-        nonlinearity: of the rnn and tdnn cells: tanh, relu or identity
-        kernel_size: of the tdnn cell: how many steps a layer reads
-        loss: squared (mean forecasts, judged by their RMSE) or absolute (median forecasts, judged by their MAE)
-    """
-
-    hidden_size: int = 32
-    layers: int = 1
-    dropout: float = 0.0
-    nonlinearity: Literal["tanh", "relu", "identity"] = "tanh"
-    kernel_size: int = 8
-    loss: Literal["squared", "absolute"] = "squared"
-
-    def __post_init__(self) -> None:
-        for name, known in (("nonlinearity", ["tanh", "relu", "identity"]), ("loss", list(LOSSES))):
-            if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise InputError(f"There is no such {name}", f"{name}={value!r}", did_you_mean(str(value), known))
-        for name in ("hidden_size", "layers", "kernel_size"):
-            size = getattr(self, name)
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise InputError(f"{name} must be a whole number, at least 1", f"{name}={size!r}", "Give a larger number")
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name, as plain JSON."""
-        return dataclasses.asdict(self)
 
 
 def squared(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -84,6 +47,16 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Measure]] = {
 }
 
 
+class Parts(NamedTuple):
+    """recurrent → readout."""
+
+    recurrent: nn.Module
+    readout: nn.Module
+
+
+Make = Callable[[int, int, SeriesSettings], Parts]
+
+
 def _elman(inputs: int, s: SeriesSettings) -> nn.Module:
     return RNN(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True, nonlinearity=s.nonlinearity)
 
@@ -93,13 +66,7 @@ def _delays(inputs: int, s: SeriesSettings) -> nn.Module:
 
 
 def _gated(kind: type[nn.Module]) -> Callable[[int, SeriesSettings], nn.Module]:
-    def make(inputs: int, s: SeriesSettings) -> nn.Module:
-        if s.nonlinearity != "tanh":
-            given = f"nonlinearity={s.nonlinearity!r}"
-            raise InputError("Only the rnn and tdnn cells have a choice of nonlinearity", given, "Use rnn, or leave it out")
-        return kind(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True)
-
-    return make
+    return lambda inputs, s: kind(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True)
 
 
 def between(s: SeriesSettings) -> float:
@@ -107,12 +74,40 @@ def between(s: SeriesSettings) -> float:
     return s.dropout if s.layers > 1 else 0.0
 
 
-# By name, what makes the recurrent part from the width of its inputs: outputs are as wide as hidden_size.
-CELLS: dict[str, Callable[[int, SeriesSettings], nn.Module]] = {
-    "rnn": _elman,
-    "lstm": _gated(LSTM),
-    "gru": _gated(GRU),
-    "tdnn": _delays,
+def _read_out(layer: Callable[[int, SeriesSettings], nn.Module]) -> Make:
+    return lambda inputs, outputs, s: Parts(layer(inputs, s), Readout(s.hidden_size, outputs, s.dropout))
+
+
+def output_to_hidden(inputs: int, outputs: int, s: SeriesSettings) -> Parts:
+    """A layer that holds its own readout, because it reads what that says.
+
+    Where steps may be forced, the last `outputs` of the inputs are what should have been said the step before. Out of training
+    they are always read: what is seen is true, and behind the end whoever forecasts puts there what was said.
+    """
+    beside = inputs - outputs * s.taught
+    if beside < 0:
+        given = f"{inputs} inputs, {outputs} outputs"
+        raise InputError("The inputs must end in the true previous output", given, f"Give at least {outputs} inputs")
+    recurrent = OutputToHidden(
+        beside,
+        s.hidden_size,
+        outputs,
+        nonlinearity=s.nonlinearity,
+        teacher=s.taught,
+        forcing=s.forcing_at_last,
+        free_running=not s.taught,
+        dropout=s.dropout,
+    )
+    return Parts(recurrent, nn.Identity())
+
+
+# By name, what makes the parts from the width of inputs and outputs.
+CELLS: dict[str, Make] = {
+    "rnn": _read_out(_elman),
+    "lstm": _read_out(_gated(LSTM)),
+    "gru": _read_out(_gated(GRU)),
+    "tdnn": _read_out(_delays),
+    "output-to-hidden": output_to_hidden,
 }
 
 
@@ -121,7 +116,8 @@ class SeriesModel(RecurrentModel):
 
     Arguments:
         cell      a name in `CELLS`, or your own recurrent layer or cell on `inputs` numbers that puts out `hidden_size`
-        inputs    I, how many numbers a step reads
+        inputs    I, how many numbers a step reads; of "output-to-hidden" with teacher forcing, the last O are what the step
+                  before should have said
         outputs   O, how many it says
         settings  the fields of `SeriesSettings` by name
 
@@ -141,8 +137,10 @@ class SeriesModel(RecurrentModel):
         if isinstance(cell, str) and cell not in CELLS:
             raise InputError("There is no such recurrent model", f"{cell!r}", did_you_mean(cell, sorted(CELLS)))
         self.inputs, self.size = inputs, outputs
-        self.recurrent = CELLS[cell](inputs, self.settings) if isinstance(cell, str) else cell
-        self.readout = Readout(self.settings.hidden_size, outputs, self.settings.dropout)
+        if isinstance(cell, str):
+            self.recurrent, self.readout = CELLS[cell](inputs, outputs, self.settings.suit(cell))
+        else:
+            self.recurrent, self.readout = cell, Readout(self.settings.hidden_size, outputs, self.settings.dropout)
         self.loss, self.measure = LOSSES[self.settings.loss]
         unrolled = Unroll(None, self.recurrent, self.readout, self.loss)
         self.hold(unrolled, "A model of a series may not look ahead: it would read what it should predict")
@@ -152,12 +150,14 @@ class SeriesModel(RecurrentModel):
         return Unroll(None, self.recurrent, self.readout, self.loss, per=per, autocast=autocast)
 
     def progress(self, share: float) -> None:
-        """Nothing of it changes with the share of the training that is done."""
+        """What changes with the training: the probability of teacher forcing, after `share` of all its steps."""
+        if isinstance(self.recurrent, OutputToHidden) and not self.own_cell:
+            self.recurrent.forcing = self.settings.forcing_after(share)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of parameters, inputs and outputs."""
-        return self.readout.linear.weight.dtype
+        return next(self.parameters()).dtype
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step per row: x [B, I] → outputs [B, O], and the state after it."""

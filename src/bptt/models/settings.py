@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from bptt.errors import InputError, did_you_mean
+from bptt.models.taught import FORCING, Taught, number, suit
 from bptt.nn.forcing import CURVES
 
 CELLS = ("rnn", "lstm", "gru", "tdnn", "output-to-hidden")
@@ -21,12 +22,12 @@ OWN = {
     "nonlinearity": ("rnn", "tdnn", "output-to-hidden"),
     "kernel_size": ("tdnn",),
     "dilations": ("tdnn",),
-    **dict.fromkeys(("feedback", "teacher_forcing", "forcing_end", "forcing_schedule"), ("output-to-hidden",)),
+    **dict.fromkeys(("feedback", *FORCING), ("output-to-hidden",)),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class LanguageSettings:
+class LanguageSettings(Taught):
     """What a language model is made of, apart from its vocabulary.
 
     Arguments:
@@ -73,21 +74,14 @@ class LanguageSettings:
         for name, size, least in [*sizes, ("embedding_size", self.width, 0)]:
             if isinstance(size, bool) or not isinstance(size, int) or size < least:
                 raise InputError(f"{name} must be a whole number, at least {least}", f"{name}={size!r}", "Give a larger number")
-        if not _number(self.dropout) or not 0 <= self.dropout < 1:
+        if not number(self.dropout) or not 0 <= self.dropout < 1:
             raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
-        for name in ("teacher_forcing", "forcing_end"):
-            value = getattr(self, name)
-            if not (value is None and name == "forcing_end") and (not _number(value) or not 0 <= value <= 1):
-                raise InputError(f"{name} must be a probability from 0 to 1", f"{name}={value!r}", "Try 0.5")
+        self.check_forcing()
         self._fit_the_cell()
 
     def _fit_the_cell(self) -> None:
         """InputError for settings that this cell does not have."""
-        for name, cells in OWN.items():
-            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
-            if value != default and self.cell not in cells:
-                known = " or ".join(cells)
-                raise InputError(f"The {self.cell} cell has no choice of {name}", f"{name}={value!r}", f"Use {known}")
+        suit(self, self.cell, OWN)
         if self.dilations and len(self.dilations) != self.layers:
             given = f"{len(self.dilations)} dilations, layers={self.layers}"
             raise InputError("There must be one dilation per layer", given, f"Give layers={len(self.dilations)}")
@@ -117,12 +111,3 @@ class LanguageSettings:
     def width(self) -> int:
         """Width of a token's vector; 0 for one-hot."""
         return self.hidden_size if self.embedding_size is None else self.embedding_size
-
-    @property
-    def forcing_at_last(self) -> float:
-        """The probability of teacher forcing at the end of the training."""
-        return self.teacher_forcing if self.forcing_end is None else self.forcing_end
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,13 +15,16 @@ from bptt.report.words import compact, number, percent, significant
 
 MOST_TARGETS, MOST_FOLDS, TICKS = 6, 60, 7
 NOTHING = "–"
+ACRONYMS = ("rnn", "lstm", "gru", "tdnn", "mlp")
 # The past in a quiet colour, then one for each k.
 TONES = ("s0", "s2", "s4", "s1", "s3", "s5")
 
 
 def title(found: Record) -> str:
     """What is forecast by what."""
-    return f"{text(found.get('model')).upper()} forecast of {text(record(found.get('series')).get('name'))}"
+    model = text(found.get("model"))
+    name = model.upper() if model in ACRONYMS else f"{model[:1].upper()}{model[1:]}"
+    return f"{name} forecast of {text(record(found.get('series')).get('name'))}"
 
 
 def story(found: Record) -> str:
@@ -106,7 +109,20 @@ def forecast_view(found: Record) -> dict[str, Any]:
 def backtest_view(found: Record) -> dict[str, Any]:
     """The table against the baselines, what was forecast and what came, and the error by step."""
     test = record(found.get("backtest"))
-    rows = records(test.get("rows"))
+    return {
+        "table": versus(found, records(test.get("rows"))),
+        "by_target": [
+            (text(name), versus(found, records(rows))) for name, rows in record(test.get("by_target")).items() if records(rows)
+        ],
+        "lead": lead(test),
+        "charts": [folds(found, i).view() for i in range(targets(found))],
+        "by_step": by_step(found).view(),
+        "definitions": [(name, text(said)) for name, said in record(test.get("definitions")).items()],
+    }
+
+
+def versus(found: Record, rows: list[Record]) -> dict[str, Any]:
+    """A table of models: columns as (name, words), rows as (model, whether it is the one asked for, cells)."""
     columns = [name for name in (rows[0] if rows else {}) if name != "model"]
     lowest = {name: min((v for row in rows if (v := number(row.get(name))) is not None), default=None) for name in columns}
     return {
@@ -118,10 +134,6 @@ def backtest_view(found: Record) -> dict[str, Any]:
             (text(row.get("model")), row.get("model") == found.get("model"), [cell(row, name, lowest) for name in columns])
             for row in rows
         ],
-        "lead": lead(test),
-        "charts": [folds(found, i).view() for i in range(targets(found))],
-        "by_step": by_step(found).view(),
-        "definitions": [(name, text(said)) for name, said in record(test.get("definitions")).items()],
     }
 
 
@@ -287,14 +299,19 @@ def dates(found: Record, seen: list[Point], said: list[Point]) -> list[tuple[flo
     if not record(found.get("series")).get("dated"):
         return []
     begin = number(past.get("start")) or 0
-    known = {begin + i: text(time) for i, time in enumerate(texts(past.get("times")))}
+    known = {begin + i: time for i, time in enumerate(stamps(past.get("times")))}
     start = number(coming.get("start")) or 0
-    known |= {start + i: text(time) for i, time in enumerate(texts(coming.get("times")))}
+    known |= {start + i: time for i, time in enumerate(stamps(coming.get("times")))}
     places = [at for at, _ in (*seen, *said) if at in known]
     if len(places) < 2:
         return []
     picked = [places[round(i * (len(places) - 1) / (TICKS - 1))] for i in range(TICKS)]
     return [(at, known[at]) for at in dict.fromkeys(picked)]
+
+
+def stamps(value: Any) -> list[str]:
+    """Times as short texts, one for each: of a list that is shortened, the places would be wrong."""
+    return [text(time) for time in value] if isinstance(value, list) else []
 
 
 def points(values: list[float | None], start: float) -> list[Point]:
