@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cli_support import Cli
 
+from bptt.config.forecast import ForecastConfig
 from bptt.forecasting import Forecaster
 
 SMALL = ("--hidden-size", "4", "--epochs", "2", "--threads", "1", "--dtype", "float64")
@@ -147,3 +148,15 @@ def test_what_is_wrong_ends_with_one_line_and_exit_code_two(words, cli: Cli, dem
     said = [line for line in ended.lines if line.startswith("bptt: error")]
     assert len(said) == 1 and re.search(WRONG[words], said[0]), ended.err
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_the_sine_is_forecast_well_at_the_first_try():
+    """Nothing but defaults: one step ahead about as wrong as the noise, 64 ahead better than every simple forecast."""
+    config = ForecastConfig.from_flat({})
+    series, horizon, folds = config.table.read(config.series), config.forecast.horizon, config.judge.folds
+    first = len(series) - folds * horizon
+    gru, naive = (f.fit(series[:first]) for f in (config.forecaster, Forecaster("naive", horizon=horizon)))
+    errors, simple = (f.ahead(series).errors for f in (gru, naive))
+    assert 0.17 < errors[1] <= 0.25 and errors[64] < 0.75 * simple[64] and errors[1] < 0.9 * simple[1]
+    rows = gru.backtest(series, folds=folds, against=("naive", "drift")).rows()
+    assert rows[0]["model"] == "gru" and rows[0]["MASE"] < 0.8 * rows[1]["MASE"]

@@ -22,7 +22,7 @@ from bptt.models import SeriesSettings
 from bptt.training.settings import TrainSettings
 
 SINE = "sine"
-TEXTBOOK: dict[str, Any] = {"horizon": 64, "head": "recursive"}
+TEXTBOOK: dict[str, Any] = {"horizon": 64}
 TEXT_ONLY = ("sample_every", "sample_prefix", "sample_length", "temperature")
 
 
@@ -127,9 +127,8 @@ class ForecastConfig:
             setting = known(key, FORECAST_SETTINGS, OTHERS)
             where = given if setting.owner in INNER else parts[setting.owner]
             where[key] = convert(setting, value, table)
-        if series == SINE:  # as the textbook looks at it: one step at a time, up to 64 steps ahead, over the last 384
+        if series == SINE:  # as the textbook looks at it: up to 64 steps ahead
             given = {**TEXTBOOK, **given}
-            parts[JudgeSettings].setdefault("folds", 6)
         made = cls(series, TableSettings(**parts[TableSettings]), JudgeSettings(**parts[JudgeSettings]), given)
         made.forecaster.check()
         return made

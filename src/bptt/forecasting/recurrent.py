@@ -29,6 +29,8 @@ from bptt.training.seeds import seed_everything
 from bptt.training.settings import TrainSettings
 from bptt.types import Window
 
+UPDATES = 10  # of every epoch at least, before lanes are laid side by side: a short series has few to learn from
+
 
 class Recurrent(Method):
     """A recurrent network of the cell `cell`."""
@@ -52,9 +54,9 @@ class Recurrent(Method):
         self.features = self._features(series, self._anchor(part))
         part.require(self.features.reach + 2, "one season and one step more" if self.features.reach > 1 else "training")
         data = self._data(series, train)
-        if "batch_size" not in self.how.training:  # as many lanes as there are windows for
+        if "batch_size" not in self.how.training:  # rather few lanes than few updates
             windows = (train - 1) // self.training.get("steps", TrainSettings.steps)
-            self.training["batch_size"] = max(1, min(self.training["batch_size"], windows))
+            self.training["batch_size"] = max(1, min(self.training["batch_size"], windows // UPDATES))
         if "steps" not in self.how.training:
             self.training["steps"] = max(1, min(TrainSettings.steps, train - 1))
         seed_everything(self.training.get("seed", 0))
