@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from cli_support import Cli
 
 from bptt.config.forecast import ForecastConfig
@@ -160,3 +161,57 @@ def test_the_sine_is_forecast_well_at_the_first_try():
     assert 0.17 < errors[1] <= 0.25 and errors[64] < 0.75 * simple[64] and errors[1] < 0.9 * simple[1]
     rows = gru.backtest(series, folds=folds, against=("naive", "drift")).rows()
     assert rows[0]["model"] == "gru" and rows[0]["MASE"] < 0.8 * rows[1]["MASE"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small run on a series: 144 steps of training, 36 aside, 20 of backtest."""
+    from bptt.cli import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    rows = 10 + np.sin(2 * np.pi * np.arange(200) / 8) + 0.1 * np.random.default_rng(0).normal(size=200)
+    (folder / "y.csv").write_text("y\n" + "\n".join(f"{y:.4f}" for y in rows) + "\n")
+    words = (*SMALL, "--horizon", "5", "--steps", "12", "--gradient", "truncated:k1=4", "--against", "naive", "--quiet")
+    assert main(["forecast", str(folder / "y.csv"), *words, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_the_gradients_of_a_forecast_run_are_compared_on_its_own_windows(cli: Cli, trained):
+    asked = ("--gradient", "full", "truncated:k1=4", "--probes", "1", "--draws", "3", "--json")
+    ended = cli("compare", str(trained), *asked)
+    assert ended.code == 0, ended.err
+    found = ended.json
+    full, short = found["rows"]
+    setting = {"cell": "gru", "hidden_size": 4, "batch_size": 1, "steps": 12, "probe_steps": 48, "dtype": "float64"}
+    assert {name: found["setting"][name] for name in setting} == setting
+    assert 0 < full["bias"] < short["bias"] < 1 and "full" in (trained / "report.html").read_text()
+    # The exact gradient is that of the run's model on the run's numbers.
+    method = Forecaster.load(trained).fitted
+    data, model = method.method.data(method.series, method.train), method.method.model.train()
+    inputs, targets = (torch.from_numpy(each) for each in (data.train.inputs, data.train.targets))
+    state = model(inputs[None, :48])[1]
+    said = model(inputs[None, 48:96], state.detach() if isinstance(state, torch.Tensor) else state)[0]
+    ((said - targets[None, 48:96, :, 0]) ** 2).mean(-1).mean().backward()
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters()))
+    assert found["exact"]["norm"] == pytest.approx(float(norm), rel=1e-9)
+    assert "race is judged" in cli("compare", str(trained), "--race", "1").err
+    assert cli("compare", str(trained), "--hidden-size", "8").code == 2
+
+
+@pytest.mark.parametrize("part", ["train", "valid", None])
+def test_a_forecast_run_is_diagnosed(cli: Cli, trained, part):
+    ended = cli("diagnose", str(trained), "--steps", "16", "--rows", "1", *(["--part", part] if part else []), "--json")
+    assert ended.code == 0, ended.err
+    found = ended.json
+    assert found["strategy"]["name"] == "truncated:k1=4" and found["strategy"]["bias"] > 0
+    assert found["part"] == ("training" if part == "train" else "validation")
+    assert found["setting"]["window"] == 12 and found["sizes"][0] > 0 and found["setting"]["state"] == 4
+
+
+def test_what_has_no_gradient_through_time_is_said(cli: Cli, trained, tmp_path):
+    assert "no test part" in cli("diagnose", str(trained), "--part", "test").err
+    series = str(trained.parent / "y.csv")
+    assert cli("forecast", series, "--model", "linear", "--horizon", "3", "--out", str(tmp_path / "line"), "--quiet").code == 0
+    for command in ("compare", "diagnose"):
+        ended = cli(command, str(tmp_path / "line"))
+        assert ended.code == 2 and "not trained through time" in ended.err

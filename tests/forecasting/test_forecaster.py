@@ -142,7 +142,7 @@ def test_what_is_set_aside_shapes_neither_scaling_nor_weights(head):
     trained = [[e["train_rmse"] for e in m.run.history if e["event"] == "epoch"] for m in (one, two)]
     judged = [[e["rmse"] for e in m.run.history if e["event"] == "valid"] for m in (one, two)]
     assert trained[0] == trained[1] and judged[0] != judged[1]
-    data = one._data(series, 96)
+    data = one.data(series, 96)
     assert np.flatnonzero(data.valid.counts).tolist() == list(range(95, 119)) and len(data.train) == 96
     lines = [Forecaster("linear", lags=3, valid=0.2).fits(each).method.weights for each in (series, moved)]
     assert np.array_equal(*lines)
