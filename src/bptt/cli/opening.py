@@ -81,9 +81,8 @@ def open_run(
     saved = directory.read_config()
     kind = next((kind for key, kind in KINDS.items() if key in saved), None)
     if kind is None:
-        raise InputError(
-            "The run does not say what it was trained on", str(directory.path), "Use bptt.compare or bptt.diagnose in your code"
-        )
+        todo = "Use bptt.compare or bptt.diagnose in your code"
+        raise InputError("The run does not say what it was trained on", str(directory.path), todo)
     train, data = kind(directory, saved, flags or {}, table)
     model = load(directory.path, which=which, device=find_device(device or train.device))
     title = f"the {which} checkpoint of {directory.path}"
