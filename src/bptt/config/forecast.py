@@ -52,8 +52,16 @@ class TableSettings:
         if path is not None:
             return read_series(path, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
         if name == SINE:
+            self._refuse_columns()
             return dataclasses.replace(sine(), period=self.period)
         return read_series(name)  # which says what is wrong
+
+    def _refuse_columns(self) -> None:
+        """InputError for what only a file has."""
+        for key in ("target", "time", "covariates", "known"):
+            if value := getattr(self, key):
+                named = value if isinstance(value, str) else ", ".join(value)
+                raise InputError("The sine has one column and no file", f"{key} {named}", f"Leave {key} out, or name a file")
 
 
 @dataclasses.dataclass(frozen=True)
