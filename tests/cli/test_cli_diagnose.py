@@ -106,7 +106,7 @@ def test_a_directory_without_a_run_or_a_text(cli: Cli, tmp_path: Path, run: Path
     config = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text("cell: gru\n", encoding="utf-8")
     ended = cli("diagnose", run)
-    assert ended.code == 2 and "Use bptt.diagnose in your code" in ended.err
+    assert ended.code == 2 and "bptt.diagnose in your code" in ended.err
     (run / "config.yaml").write_text(config.replace("truncated:k1=16", "mine:k=3"), encoding="utf-8")
     assert "There is no such gradient strategy" in cli("diagnose", run).err
 

@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from cli_support import Cli, events
 
+from bptt.config.forecast import ForecastConfig
 from bptt.forecasting import Forecaster
 
 SMALL = ("--hidden-size", "4", "--epochs", "2", "--threads", "1", "--dtype", "float64")
@@ -141,6 +143,9 @@ WRONG = {
     "demand.csv --target load --gradient trunctated:k1=8": "Did you mean 'truncated'",
     "demand.csv --target load --against naif": "Did you mean 'naive'",
     "demand.csv --target load --perod 8": "Did you mean '--period'",
+    "demand.csv --target load --known other": "other: 0 rows without a target",
+    "sine --target y": "no file",
+    "sine --time when": "no file",
     "constant.csv": "constant",
     "order.csv --target y --time t": "out of order",
     "twice.csv --target y --time t": "same time",
@@ -174,3 +179,69 @@ def test_what_is_wrong_ends_with_one_line_and_exit_code_two(words, cli: Cli, dem
     said = [line for line in ended.lines if line.startswith("bptt: error")]
     assert len(said) == 1 and re.search(WRONG[words], said[0]), ended.err
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_the_sine_is_forecast_well_at_the_first_try():
+    """Nothing but defaults: one step ahead about as wrong as the noise, 64 ahead better than every simple forecast."""
+    config = ForecastConfig.from_flat({})
+    series, horizon, folds = config.table.read(config.series), config.forecast.horizon, config.judge.folds
+    first = len(series) - folds * horizon
+    gru, naive = (f.fit(series[:first]) for f in (config.forecaster, Forecaster("naive", horizon=horizon)))
+    errors, simple = (f.ahead(series).errors for f in (gru, naive))
+    assert 0.17 < errors[1] <= 0.25 and errors[64] < 0.75 * simple[64] and errors[1] < 0.9 * simple[1]
+    rows = gru.backtest(series, folds=folds, against=("naive", "drift")).rows()
+    assert rows[0]["model"] == "gru" and rows[0]["MASE"] < 0.8 * rows[1]["MASE"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small run on a series: 144 steps of training, 36 aside, 20 of backtest."""
+    from bptt.cli import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    rows = 10 + np.sin(2 * np.pi * np.arange(200) / 8) + 0.1 * np.random.default_rng(0).normal(size=200)
+    (folder / "y.csv").write_text("y\n" + "\n".join(f"{y:.4f}" for y in rows) + "\n")
+    words = (*SMALL, "--horizon", "5", "--steps", "12", "--gradient", "truncated:k1=4", "--against", "naive", "--quiet")
+    assert main(["forecast", str(folder / "y.csv"), *words, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_the_gradients_of_a_forecast_run_are_compared_on_its_own_windows(cli: Cli, trained):
+    asked = ("--gradient", "full", "truncated:k1=4", "--probes", "1", "--draws", "3", "--json")
+    ended = cli("compare", str(trained), *asked)
+    assert ended.code == 0, ended.err
+    found = ended.json
+    full, short = found["rows"]
+    setting = {"cell": "gru", "hidden_size": 4, "batch_size": 1, "steps": 12, "probe_steps": 48, "dtype": "float64"}
+    assert {name: found["setting"][name] for name in setting} == setting
+    assert 0 < full["bias"] < short["bias"] < 1 and "full" in (trained / "report.html").read_text()
+    # The exact gradient is that of the run's model on the run's numbers.
+    method = Forecaster.load(trained).fitted
+    data, model = method.method.data(method.series, method.train), method.method.model.train()
+    inputs, targets = (torch.from_numpy(each) for each in (data.train.inputs, data.train.targets))
+    state = model(inputs[None, :48])[1]
+    said = model(inputs[None, 48:96], state.detach() if isinstance(state, torch.Tensor) else state)[0]
+    ((said - targets[None, 48:96, :, 0]) ** 2).mean(-1).mean().backward()
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters()))
+    assert found["exact"]["norm"] == pytest.approx(float(norm), rel=1e-9)
+    assert "race is judged" in cli("compare", str(trained), "--race", "1").err
+    assert cli("compare", str(trained), "--hidden-size", "8").code == 2
+
+
+@pytest.mark.parametrize("part", ["train", "valid", None])
+def test_a_forecast_run_is_diagnosed(cli: Cli, trained, part):
+    ended = cli("diagnose", str(trained), "--steps", "16", "--rows", "1", *(["--part", part] if part else []), "--json")
+    assert ended.code == 0, ended.err
+    found = ended.json
+    assert found["strategy"]["name"] == "truncated:k1=4" and found["strategy"]["bias"] > 0
+    assert found["part"] == ("training" if part == "train" else "validation")
+    assert found["setting"]["window"] == 12 and found["sizes"][0] > 0 and found["setting"]["state"] == 4
+
+
+def test_what_has_no_gradient_through_time_is_said(cli: Cli, trained, tmp_path):
+    assert "no test part" in cli("diagnose", str(trained), "--part", "test").err
+    series = str(trained.parent / "y.csv")
+    assert cli("forecast", series, "--model", "linear", "--horizon", "3", "--out", str(tmp_path / "line"), "--quiet").code == 0
+    for command in ("compare", "diagnose"):
+        ended = cli(command, str(tmp_path / "line"))
+        assert ended.code == 2 and "not trained through time" in ended.err

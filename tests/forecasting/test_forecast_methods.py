@@ -217,7 +217,7 @@ def test_the_best_epoch_is_kept():
     method, run = f.fitted.method, f.fitted.method.run
     valid = [event["rmse"] for event in run.history if event["event"] == "valid"]
     assert run.best.value == min(valid) and np.argmin(valid) < 11
-    data = method._data(f.fitted.series, f.fitted.train)
+    data = method.data(f.fitted.series, f.fitted.train)
     assert method.model.measure.of(method.model.evaluate(data.valid).mean) == pytest.approx(min(valid), rel=1e-9)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import doctest
 import importlib
 import json
+import math
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bptt.data.series import Series, sine
 from bptt.errors import CheckpointError, InputError
 from bptt.forecasting import METHODS, Forecaster
 from bptt.forecasting.accuracy import coverage, mae, mase, mase_scale, rmse, smape
-from bptt.forecasting.intervals import Intervals, ranks
+from bptt.forecasting.intervals import Intervals, rank
 
 NAN = float("nan")
 
@@ -88,24 +89,34 @@ def test_a_seasonal_naive_forecast_of_its_own_training_part_has_a_mase_of_one():
 
 def test_intervals_are_order_statistics_horizon_by_horizon():
     random = np.random.default_rng(0)
-    residuals = random.normal(size=(99, 3, 2)) * np.array([1.0, 2.0, 3.0])[:, None]
+    residuals = random.normal(size=(99, 3, 2)) * np.array([1.0, 2.0, 3.0])[:, None] + 0.7
     residuals[50:, 2] = NAN
     found = Intervals.of(residuals, (0.8, 0.9))
-    for k, count in ((0, 99), (1, 99), (2, 50)):
+    # Of 99 sizes the 80th and the 90th; of 50, ⌈51 · 0.8⌉ = 41 and ⌈51 · 0.9⌉ = 46.
+    for k, count, wanted in ((0, 99, (80, 90)), (1, 99, (80, 90)), (2, 50, (41, 46))):
         for i in range(2):
-            known = np.sort(residuals[:count, k, i])
-            for number, level in enumerate((0.8, 0.9)):
-                low, high = ranks(count, level)
-                assert found.offsets[number, :, k, i].tolist() == [known[low - 1], known[high - 1]]
+            sizes = sorted(abs(r) for r in residuals[:count, k, i])
+            assert found.reach[:, k, i].tolist() == [sizes[place - 1] for place in wanted]
     assert found.count.tolist() == [99, 99, 50] and found.short() == []
-    assert Intervals.of(residuals[:10], (0.8, 0.95)).short() == [0.95]
+    few = Intervals.of(residuals[:18], (0.8, 0.95))
+    assert few.short() == [0.95] and few.reach[1, 0, 0] == np.abs(residuals[:18, 0, 0]).max()
+    assert Intervals.of(residuals[:19], (0.8, 0.95)).short() == []
 
 
-def test_ranks_are_those_of_one_more_value():
-    assert ranks(10, 0.8) == (1, 10) and ranks(39, 0.8) == (4, 36) and ranks(19, 0.9) == (1, 19) and ranks(3, 0.95) == (1, 3)
-    for count in range(19, 200):
-        low, high = ranks(count, 0.9)
-        assert low + high == count + 1 and low == int((count + 1) / 20 + 1e-9)
+def test_the_rank_is_the_one_of_one_more_value():
+    assert [rank(n, 0.8) for n in (3, 4, 5, 9, 10)] == [4, 4, 5, 8, 9]
+    for count in range(1, 400):  # exact arithmetic: no rank is one too many for a rounding error
+        assert rank(count, 0.95) == -(-(count + 1) * 95 // 100) and rank(count, 0.9) == -(-(count + 1) * 9 // 10)
+
+
+def test_a_forecast_lies_within_its_intervals_whatever_the_residuals():
+    """Residuals of one sign, none at all, and a forecast that has left the scale of its logarithm."""
+    for residuals in (np.full((30, 2, 1), 3.0), np.full((30, 2, 1), -0.1), np.zeros((30, 2, 1))):
+        said = np.array([[0.3], [-7.1]])
+        low, high = Intervals.of(residuals, (0.5, 0.9)).around(said, lambda x: np.log(np.maximum(x, 0.01)), np.exp)
+        assert (low <= said).all() and (said <= high).all()
+    found = Intervals.of(np.array([[[2.0]], [[-1.0]], [[4.0]]]), (0.5,)).around(np.array([[10.0]]), lambda x: x, lambda x: x)
+    assert [side.item() for side in found] == [8.0, 12.0]
 
 
 @pytest.mark.parametrize("model", ["naive", "linear"])
@@ -119,7 +130,7 @@ def test_intervals_come_from_the_steps_that_were_set_aside(model):
         came = series.values[origin : origin + horizon]
         residuals[number, : len(came)] = came - said[: len(came)]
     found = fitted.intervals(horizon)
-    np.testing.assert_allclose(found.offsets, Intervals.of(residuals, (0.8, 0.95)).offsets, rtol=1e-12)
+    np.testing.assert_allclose(found.reach, Intervals.of(residuals, (0.8, 0.95)).reach, rtol=1e-12)
     assert found.count.tolist() == [30, 29, 28, 27]
 
 
@@ -132,21 +143,22 @@ def test_what_is_set_aside_shapes_neither_scaling_nor_weights(head):
     trained = [[e["train_rmse"] for e in m.run.history if e["event"] == "epoch"] for m in (one, two)]
     judged = [[e["rmse"] for e in m.run.history if e["event"] == "valid"] for m in (one, two)]
     assert trained[0] == trained[1] and judged[0] != judged[1]
-    data = one._data(series, 96)
+    data = one.data(series, 96)
     assert np.flatnonzero(data.valid.counts).tolist() == list(range(95, 119)) and len(data.train) == 96
     lines = [Forecaster("linear", lags=3, valid=0.2).fits(each).method.weights for each in (series, moved)]
     assert np.array_equal(*lines)
 
 
-def test_intervals_cover_what_they_say_where_residuals_are_exchangeable():
-    """Conformal: whatever the distribution, the average coverage over draws is at least the level, and not much more."""
-    random, inside = np.random.default_rng(1), []
-    for _ in range(600):
-        drawn = random.standard_t(2, size=(60, 1, 1)) ** 3
-        found = Intervals.of(drawn[:59], (0.9,))
-        low, high = found.around(np.zeros((1, 1)), lambda x: x, lambda x: x)
-        inside.append(low[0, 0, 0] <= drawn[59, 0, 0] <= high[0, 0, 0])
-    assert 0.87 < np.mean(inside) < 0.94
+@pytest.mark.parametrize(("count", "level"), [(59, 0.9), (23, 0.8), (40, 0.5)])
+def test_intervals_cover_what_they_say_where_residuals_are_exchangeable(count, level):
+    """Whatever the distribution, skewed and heavy-tailed here: on average ⌈(n+1)(1−α)⌉ / (n+1), within four standard errors."""
+    random, draws = np.random.default_rng(1), 4000
+    drawn = np.exp(random.standard_t(3, size=(count + 1, draws, 1))) - 2
+    low, high = Intervals.of(drawn[:count], (level,)).around(np.zeros((draws, 1)), lambda x: x, lambda x: x)
+    inside = ((low[0] <= drawn[count]) & (drawn[count] <= high[0])).mean()
+    wanted = math.ceil((count + 1) * level - 1e-9) / (count + 1)
+    assert level <= wanted <= level + 1 / (count + 1)
+    assert abs(inside - wanted) < 4 * math.sqrt(wanted * (1 - wanted) / draws)
 
 
 def test_coverage_of_a_whole_backtest():

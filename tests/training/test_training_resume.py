@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 import tempfile
@@ -372,3 +373,54 @@ def test_a_model_with_a_cell_of_its_own_is_not_loaded_by_name(tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"bptt\.fit"):
         bptt.load(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "env.json").read_text())["kernel"] == "the cell's own steps"
+
+
+def older(run: Path, young: dict[str, Any]) -> None:
+    """The newest checkpoint as a version wrote it that knew none of the settings `young`; one with a value instead of None
+    has it changed."""
+    folder = max(path for path in (run / "checkpoints").glob("step-*"))
+    model, state = (json.loads((folder / name).read_bytes()) for name in ("model.json", "state.json"))
+    fixed = next(value for key, value in state["items"] if key == "identity")["items"]
+    for name, value in young.items():
+        for where in (model["settings"], fixed):
+            pair = next((pair for pair in where if isinstance(where, list) and pair[0] == name), None)
+            if isinstance(where, dict) and name in where:
+                where.pop(name) if value is None else where.update({name: value})
+            elif pair is not None:
+                where.remove(pair) if value is None else pair.__setitem__(1, value)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    del manifest["sha256"]
+    for name, content in (("model.json", model), ("state.json", state)):
+        data = json.dumps(content).encode()
+        (folder / name).write_bytes(data)
+        manifest["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "sha256": checkpoint._digest(manifest)}))
+
+
+def test_a_checkpoint_that_knew_fewer_settings_goes_on_as_before(tmp_path: Path) -> None:
+    case, out = "gru overlapping, open stretch in the carry", tmp_path / "run"
+    with pytest.raises(Crash):
+        run(out, **CASES[case], listeners=[crash_at(9)])
+    young = dict.fromkeys(("kernel_size", "dilations", "feedback", "forcing_schedule", "weight_decay", "block"))
+    older(out, young)
+    saved = checkpoint.load(out / "checkpoints")
+    assert not young.keys() & (saved.model["settings"].keys() | saved.state["identity"].keys())
+    ended = finish(out, case)
+    assert_equal(out, case, ended.reason)
+
+
+@pytest.mark.parametrize(("name", "value"), [("hidden_size", 7), ("kernel_size", 5), ("lr", 0.5), ("momentum", 0.25)])
+def test_a_setting_that_is_there_still_has_to_be_the_same(name: str, value: float, tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        run(tmp_path / "run", "gru", listeners=[crash_at(5)])
+    older(tmp_path / "run", {name: value})
+    with pytest.raises(CheckpointError, match="made with another"):
+        run(tmp_path / "run", "gru", resume=True)
+
+
+def test_a_missing_setting_is_no_other_than_its_default(tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        run(tmp_path / "run", "gru", sampling="random", listeners=[crash_at(5)])
+    older(tmp_path / "run", {"sampling": None})
+    with pytest.raises(CheckpointError, match="another sampling"):
+        run(tmp_path / "run", "gru", sampling="random", resume=True)

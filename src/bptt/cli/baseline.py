@@ -13,25 +13,22 @@ from typing import Any
 import numpy as np
 
 from bptt.cli.baselines import show
-from bptt.cli.compare import made
-from bptt.cli.evaluate import facts, warn_if_changed
+from bptt.cli.counted import check_places, finish, place_flags
+from bptt.cli.evaluate import facts
 from bptt.cli.explain import patient
 from bptt.cli.generate import SAMPLING
 from bptt.cli.live import counting
 from bptt.cli.opening import run_corpus
-from bptt.cli.output import clean, emit
 from bptt.cli.parser import Parser, add_setting
-from bptt.cli.stats import print_places
 from bptt.cli.train import GROUPS
 from bptt.config import BASELINES, DEFAULT_CORPUS, SETTINGS, Baseline, Setting, TextSettings, convert, parse_baseline
 from bptt.counting import AddK, Grams, KneserNey, Laplace, NGram, ahead, count
 from bptt.data import Corpus, Tokens
 from bptt.errors import InputError
-from bptt.files import to_json, write_durably
 from bptt.inference import total
 from bptt.models import LanguageModel
 from bptt.report import write_baselines
-from bptt.report.plots import draw_baselines, picture_path
+from bptt.report.plots import draw_baselines
 from bptt.training import load
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
@@ -80,9 +77,7 @@ def parser() -> Parser:
     made.add_argument("--prefix", metavar="TEXT", help="also write on from here (with --reverse: what leads here)")
     for setting in (STEPS, *OWN_SAMPLING):
         add_setting(made, setting)
-    made.add_argument("-o", "--output", metavar="FILE", help="also draw the perplexities, as FILE.svg or FILE.png")
-    made.add_argument("--out", metavar="DIR", help="folder for baseline.json and baseline.html, a page with everything [none]")
-    made.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    place_flags(made, "baseline", "the perplexities")
     group = made.add_argument_group("text")
     for key in GROUPS["text"].split():
         add_setting(group, SETTINGS[key])
@@ -93,9 +88,7 @@ def run(args: argparse.Namespace) -> int:
     """Count, measure, write, show."""
     asked = models_asked(args.model or USUAL)
     numbers = {s.key: convert(s, getattr(args, s.key, s.default)) for s in (STEPS, *OWN_SAMPLING)}
-    if args.output:
-        picture_path(args.output)  # a name that cannot be drawn is refused before anything is counted
-    out = None if args.out is None else made(Path(args.out))
+    check_places(args)
     name, corpus, network = subject(args)
     if corpus.valid is None:
         raise InputError("There is no held-out part to measure on", name, "Give --valid 0.1, or a longer text")
@@ -118,15 +111,14 @@ def run(args: argparse.Namespace) -> int:
     }
     if network is not None:
         told["models"].append(of_network(args.what[0], network, corpus.valid))
-    if args.output:
-        draw_baselines(told, args.output)
-    page = None if out is None else write(out, told)
-    if args.json:
-        emit({**told, "page": page and str(page), "picture": args.output})
-        return 0
-    show(told)
-    print_places(page, args.output)
-    return 0
+    return finish(
+        args,
+        "baseline",
+        told,
+        draw=lambda file: draw_baselines(told, file),
+        page=write_baselines,
+        show=lambda: show(told),
+    )
 
 
 def models_asked(written: list[str] | tuple[str, ...]) -> list[Baseline]:
@@ -153,7 +145,6 @@ def subject(args: argparse.Namespace) -> tuple[str, Corpus, LanguageModel | None
         network = load(directory.path, device=find_device("auto"))
         assert network.vocab is not None
         corpus = run_corpus(args.what[0], network.vocab)
-        warn_if_changed(args.what[0], corpus)
         return f"the text of {args.what[0]}", corpus, network
     corpus = TextSettings(**flags).read(args.what or [DEFAULT_CORPUS])
     return ", ".join(corpus.facts["sources"]), corpus, None
@@ -264,9 +255,3 @@ def entropy(row: np.ndarray) -> float:
     """−Σ p log₂ p, in bits."""
     some = row[row > 0]
     return float(-(some * np.log2(some)).sum())
-
-
-def write(out: Path, told: dict[str, Any]) -> Path:
-    """baseline.json and the page that shows it."""
-    write_durably(out / "baseline.json", to_json(clean(told), indent=1) + "\n")
-    return write_baselines(out / "baseline.html", clean(told))

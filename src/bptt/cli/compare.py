@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bptt.cli.comparison import show
-from bptt.cli.evaluate import warn_if_changed
 from bptt.cli.live import counting
-from bptt.cli.opening import corpus_of
+from bptt.cli.opening import Subject, open_run
 from bptt.cli.output import emit
 from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.cli.train import GROUPS
 from bptt.config import DEFAULT_CORPUS, SETTINGS, Config, Setting, convert, format_strategy, parse_strategy, read_yaml
-from bptt.data import Corpus
 from bptt.diagnostics import Comparison, compare
 from bptt.diagnostics.comparison import check_numbers
 from bptt.diagnostics.race import held_out, hold_race
@@ -25,7 +23,7 @@ from bptt.errors import InputError
 from bptt.files import write_durably
 from bptt.models import LanguageModel
 from bptt.report import write_comparison, write_report
-from bptt.training import TrainSettings, load
+from bptt.training import TrainSettings
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory, as_json
 from bptt.training.seeds import seed_everything
@@ -100,14 +98,14 @@ def run(args: argparse.Namespace) -> int:
     subject = subject_of(args, table)
     strategies = by_text(asked or telling(subject.own, table), table)
     if seconds is not None:
-        held_out(subject.corpus)
+        held_out(subject.data)
     out = None if args.out is None else made(Path(args.out))
-    settings = {key: value for key, value in vars(subject.config.train).items() if key != "gradient"}
+    settings = {key: value for key, value in vars(subject.train).items() if key != "gradient"}
     with counting("gradients") as progress:
-        found = compare(subject.model, subject.corpus, strategies, **numbers, **settings, progress=progress)
+        found = compare(subject.model, subject.data, strategies, **numbers, **settings, progress=progress)
     if seconds is not None:
         with counting("race") as progress:
-            race = hold_race(subject.fresh(), subject.corpus, strategies, seconds, subject.config.train, progress)
+            race = hold_race(subject.fresh(), subject.data, strategies, seconds, subject.train, progress)
         found = dataclasses.replace(found, race=race)
     page = write(found, subject, out)
     if args.json:
@@ -120,62 +118,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """What strategies are compared on: a model, its text, its settings; of a run, also its directory and own strategy."""
-
-    title: str
-    config: Config
-    model: LanguageModel
-    corpus: Corpus
-    own: Strategy | None
-    directory: RunDirectory | None
-
-    def fresh(self) -> LanguageModel:
-        """The model before any training."""
-        return untrained(self.config, self.corpus)
-
-
-def untrained(config: Config, corpus: Corpus) -> LanguageModel:
-    """The model that `bptt train` would begin with."""
-    seed_everything(config.train.seed)
-    return LanguageModel(vocab=corpus.vocab, **vars(config.model))
-
-
 def subject_of(args: argparse.Namespace, table: Mapping[str, Any]) -> Subject:
     """The run that is named, or a fresh model on the texts that are."""
     flags = {key: value for key, value in vars(args).items() if key in SETTINGS and key != "gradient"}
     if len(args.what) == 1 and RunDirectory(args.what[0]).is_run():
-        return of_run(RunDirectory(args.what[0]).require(), args, flags, table)
+        only_training(args, flags)
+        return open_run(args.what[0], table, which=args.checkpoint, flags=flags)
     given = read_yaml(args.config) if args.config else {}
     given.pop("corpus_at", None)
     config = Config.from_flat({**given, **({"corpus": args.what} if args.what else {}), **flags}, table)
     find_device(config.train.device)
     corpus = config.text.read(config.corpus)
-    model = untrained(config, corpus)
+    seed_everything(config.train.seed)
+    model = LanguageModel(vocab=corpus.vocab, **vars(config.model))
     title = f"a fresh {config.model.cell} of {config.model.hidden_size} units on {', '.join(config.corpus)}"
-    return Subject(title, config, model, corpus, config.train.gradient if "gradient" in given else None, None)
+    return Subject(title, model, corpus, config.train, config.train.gradient if "gradient" in given else None)
 
 
-def of_run(directory: RunDirectory, args: argparse.Namespace, flags: Mapping[str, Any], table: Mapping[str, Any]) -> Subject:
-    """A run's model and text; flags may change how it is trained, nothing else."""
+def only_training(args: argparse.Namespace, flags: Mapping[str, Any]) -> None:
+    """InputError for a flag that changes more of a run than how it is trained."""
     fixed = [key for key in flags if SETTINGS[key].owner is not TrainSettings]
     named = ["--config"] if args.config else ["--" + key.replace("_", "-") for key in fixed]
     if named:
         raise InputError(
-            "A run has its own text and model", ", ".join(named), "Leave that out, or name a text instead of a run"
+            "A run has its own data and model", ", ".join(named), "Leave that out, or name a text instead of a run"
         )
-    saved = directory.read_config()
-    if "corpus" not in saved:
-        raise InputError("The run does not say what it was trained on", str(directory.path), "Use bptt.compare in your code")
-    places = saved.pop("corpus_at", saved["corpus"])
-    config = Config.from_flat({**saved, **flags}, table)
-    model = load(directory.path, which=args.checkpoint, device=find_device(config.train.device))
-    assert model.vocab is not None
-    corpus = corpus_of(directory, {**saved, "corpus_at": places}, config.text, model.vocab)
-    warn_if_changed(str(directory.path), corpus)
-    title = f"the {args.checkpoint} checkpoint of {directory.path}"
-    return Subject(title, config, model, corpus, config.train.gradient, directory)
 
 
 def strategy_of(text: str, table: Mapping[str, Any]) -> Strategy:

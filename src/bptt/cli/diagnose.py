@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from bptt.cli.diagnosis import show
-from bptt.cli.evaluate import PARTS, warn_if_changed
+from bptt.cli.evaluate import PARTS
 from bptt.cli.live import counting
-from bptt.cli.opening import open_model, run_corpus, run_flags
+from bptt.cli.opening import open_run, run_flags, set_threads
 from bptt.cli.output import emit
 from bptt.cli.output import table as rows_of
 from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
-from bptt.config import Setting, convert, format_strategy, known
-from bptt.data import Tokens
+from bptt.config import Setting, convert, format_strategy
+from bptt.data import Corpus, Tokens
+from bptt.data.series import SeriesData, SeriesPart
 from bptt.diagnostics import diagnose
 from bptt.diagnostics.comparison import whole
 from bptt.diagnostics.diagnosis import ROWS, STEPS
 from bptt.diagnostics.excerpt import part_of
 from bptt.errors import InputError
 from bptt.gradients.settings import step_count
-from bptt.models import LanguageModel
 from bptt.report import write_report
 from bptt.report.plots import draw_diagnosis, picture_path
 from bptt.training.directory import RunDirectory, as_json
@@ -65,14 +64,20 @@ def run(args: argparse.Namespace) -> int:
     whole("rows", rows, 1)
     if args.output:
         picture_path(args.output)  # a name that cannot be drawn is refused before anything is measured
-    directory = RunDirectory(args.run).require()
-    trained = own_training(directory, table)
-    model = open_model(args)
-    name, tokens = own_part(args, model, steps)
+    set_threads(args)
+    run = open_run(args.run, table, which=args.checkpoint, device=args.device)
+    name, part = own_part(args, run.data, steps)
+    how: dict[str, Any] = {
+        "strategy": run.own,
+        "window": run.train.steps,
+        "sampling": run.train.sampling,
+        "block": run.train.block,
+    }
     with counting("gradients") as progress:
-        measured = diagnose(model, tokens, **trained, steps=steps, rows=rows, progress=progress)
+        measured = diagnose(run.model, part, **how, steps=steps, rows=rows, progress=progress)
     found = dataclasses.replace(measured, spell=lambda value: format_strategy(value, table))
     told = {"checkpoint": args.checkpoint, "part": name, **found.to_json()}
+    directory = RunDirectory(args.run)
     directory.write("diagnose.json", as_json("diagnose.json", told))
     page = write_report(directory.path)
     if args.output:
@@ -80,30 +85,17 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit({"run": args.run, **told, "page": str(page)})
         return 0
-    show(found, f"the {args.checkpoint} checkpoint of {args.run} on its {name} part")
+    show(found, f"{run.title} on its {name} part")
     print("\n" + rows_of([("page", str(page)), *([("picture", args.output)] if args.output else [])], 0))
     return 0
 
 
-def own_training(directory: RunDirectory, table: Mapping[str, Any]) -> dict[str, Any]:
-    """How the run was trained: its strategy, and how its text was cut; InputError if its config.yaml does not say."""
-    saved = directory.read_config()
-    if "corpus" not in saved:
-        raise InputError("This run was not made by `bptt train`", str(directory.path), "Use bptt.diagnose in your code")
-    names = {"strategy": "gradient", "window": "steps", "sampling": "sampling", "block": "block"}
-    settings = {name: known(key) for name, key in names.items()}
-    return {name: convert(s, saved.get(s.key, s.default), table) for name, s in settings.items()}
-
-
-def own_part(args: argparse.Namespace, model: LanguageModel, steps: int) -> tuple[str, Tokens]:
-    """The part of the run's text to look at, and its name."""
-    assert model.vocab is not None
-    corpus = run_corpus(args.run, model.vocab)
-    warn_if_changed(args.run, corpus)
+def own_part(args: argparse.Namespace, data: Corpus | SeriesData, steps: int) -> tuple[str, Tokens | SeriesPart]:
+    """The part of the run's data to look at, and its name."""
     if args.part is None:
-        tokens = part_of(corpus, steps)
-        return "validation" if tokens is corpus.valid else "training", tokens
-    found = getattr(corpus, args.part)
+        part = part_of(data, steps)
+        return "validation" if part is data.valid else "training", part
+    found = getattr(data, args.part, None)
     if found is None:
         raise InputError(f"The run has no {PARTS[args.part]} part", args.run, "Give --part train")
     return PARTS[args.part], found

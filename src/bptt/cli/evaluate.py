@@ -10,11 +10,10 @@ from bptt.cli.opening import open_model, run_corpus, run_flags
 from bptt.cli.output import emit, figure, table
 from bptt.cli.parser import Parser
 from bptt.config import TextSettings
-from bptt.data import Corpus, Tokens
+from bptt.data import Tokens
 from bptt.errors import InputError
 from bptt.metrics import Score
 from bptt.models import LanguageModel
-from bptt.training.directory import RunDirectory
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 EXAMPLE = """
@@ -65,19 +64,11 @@ def own_part(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Token
     """A part of the text that the run was trained on."""
     assert model.vocab is not None
     corpus = run_corpus(args.run, model.vocab)
-    warn_if_changed(args.run, corpus)
     part = args.part or "valid"
     tokens = getattr(corpus, part)
     if tokens is None:
         raise InputError(f"The run has no {PARTS[part]} part", args.run, "Give --part train, or a text")
     return f"{PARTS[part]} part", tokens
-
-
-def warn_if_changed(run: str, corpus: Corpus) -> None:
-    """A note if the run's text is no longer what it was."""
-    before = RunDirectory(run).read_json("corpus.json").get("sha256")
-    if before != corpus.facts["sha256"]:
-        say("bptt: note: the text has changed since the run was trained on it: the parts may overlap.")
 
 
 def facts(score: Score) -> dict[str, float]:

@@ -83,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     for note in series.notes:
         say(f"bptt: note: {note}.")
     horizon, judge = config.forecast.horizon, config.judge
+    if series.knowns and series.future < horizon:  # said at the end it would have cost a training
+        given = f"{', '.join(series.knowns)}: {series.future} rows without a target at the end, horizon {horizon}"
+        raise InputError("What is known beforehand does not reach to the end of the forecast", given, "Add rows with it")
     first = int(origins_of(series, horizon, judge.folds, judge.stride or horizon)[0])
     forecaster = trained(args, config, series[:first], out, config.to_flat(strategies))
     names = [name for name in judge.against if name != judge.model]

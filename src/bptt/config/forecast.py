@@ -23,7 +23,7 @@ from bptt.models.series import CELLS
 from bptt.training.settings import TrainSettings
 
 SINE = "sine"
-TEXTBOOK: dict[str, Any] = {"horizon": 64, "head": "recursive"}
+TEXTBOOK: dict[str, Any] = {"horizon": 64}
 TEXT_ONLY = ("sample_every", "sample_prefix", "sample_length", "temperature")
 
 
@@ -53,8 +53,16 @@ class TableSettings:
         if path is not None:
             return read_series(path, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
         if name == SINE:
+            self._refuse_columns()
             return dataclasses.replace(sine(), period=self.period)
         return read_series(name)  # which says what is wrong
+
+    def _refuse_columns(self) -> None:
+        """InputError for what only a file has."""
+        for key in ("target", "time", "covariates", "known"):
+            if value := getattr(self, key):
+                named = value if isinstance(value, str) else ", ".join(value)
+                raise InputError("The sine has one column and no file", f"{key} {named}", f"Leave {key} out, or name a file")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +137,8 @@ class ForecastConfig:
             setting = known(key, FORECAST_SETTINGS, OTHERS)
             where = given if setting.owner in INNER else parts[setting.owner]
             where[key] = convert(setting, value, table)
-        if series == SINE:  # as the textbook looks at it: one step at a time, up to 64 steps ahead, over the last 384
+        if series == SINE:  # as the textbook looks at it: up to 64 steps ahead
             given = {**TEXTBOOK, **given}
-            parts[JudgeSettings].setdefault("folds", 6)
         made = cls(series, TableSettings(**parts[TableSettings]), JudgeSettings(**parts[JudgeSettings]), given)
         made.forecaster.check()
         return made

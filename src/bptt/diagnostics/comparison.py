@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
 from bptt.diagnostics.cost import ROUNDS, Cost, costs
 from bptt.diagnostics.estimator import Accuracy, Measured, Reference
 from bptt.diagnostics.excerpt import DROPOUT_OFF
@@ -23,7 +24,7 @@ from bptt.diagnostics.race import Race, held_out, hold_race
 from bptt.diagnostics.verdict import verdict
 from bptt.errors import BpttError, InputError
 from bptt.gradients.settings import require_strategy
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel
 from bptt.training.devices import find_device, precision
 from bptt.training.fit import choose
 from bptt.training.identity import cell_name
@@ -109,8 +110,8 @@ def _accuracy_json(found: Accuracy) -> dict[str, Any]:
 
 
 def compare(
-    model: LanguageModel,
-    corpus: Corpus,
+    model: LanguageModel | SeriesModel,
+    corpus: Corpus | SeriesData,
     gradient: Sequence[Strategy] | Mapping[str, Strategy],
     *,
     probes: int = 4,
@@ -125,8 +126,9 @@ def compare(
     bias = ‖E ĝ − g‖/‖g‖,  variance = E‖ĝ − E ĝ‖²/‖g‖²,  g = the exact gradient of the B·T losses of a probe
 
     Arguments:
-        model        a `LanguageModel`; nothing of it changes
-        corpus       from `read_text`; probes lie in its training part, its validation part is the judge of a race
+        model        a `LanguageModel` or a `SeriesModel`; nothing of it changes
+        corpus       from `read_text`, or the `SeriesData` of a series; probes lie in its training part, the validation part of
+                     a text is the judge of a race
         gradient     strategies, or a mapping from the names that they shall have
         probes       at how many places of the text gradients are measured
         probe_steps  T, the steps of a probe; None: four windows of `steps`, or what the text has room for
@@ -163,14 +165,21 @@ def compare(
 class Ground:
     """Where strategies are measured: a copy of the model, the settings, the probes, and what is to be said of them."""
 
-    model: LanguageModel
+    model: LanguageModel | SeriesModel
     settings: TrainSettings
     probes: list[Probe]
     notes: tuple[str, ...]
     source: str
 
     @classmethod
-    def of(cls, model: LanguageModel, corpus: Corpus, settings: TrainSettings, count: int, wanted: int | None) -> Ground:
+    def of(
+        cls,
+        model: LanguageModel | SeriesModel,
+        corpus: Corpus | SeriesData,
+        settings: TrainSettings,
+        count: int,
+        wanted: int | None,
+    ) -> Ground:
         """With at most `count` probes of `wanted` steps."""
         s = settings
         length = probe_length(corpus.train, s.batch_size, s.steps, wanted)
@@ -184,8 +193,14 @@ class Ground:
         probes = find_probes(own.unroll(), stream, steps=length, count=count)
         if len(probes) < count:
             room = f"{len(probes)} probe{'s' * (len(probes) > 1)} of {probes[0].window.steps} steps"
-            notes.append(f"The text has room for {room}, not {count}")
-        return cls(own, settings, probes, tuple(notes), ", ".join(map(str, corpus.facts.get("sources", ()))))
+            notes.append(f"There is room for {room}, not {count}")
+        return cls(
+            own,
+            settings,
+            probes,
+            tuple(notes),
+            ", ".join(map(str, corpus.facts.get("sources") or [corpus.facts.get("source", "")])),
+        )
 
     @property
     def per(self) -> int:
@@ -260,9 +275,9 @@ def spelled(strategy: Any) -> str:
 
 def check_kinds(model: object, corpus: object, gradient: object) -> None:
     """InputError for an argument of another kind than it must be."""
-    if not isinstance(model, LanguageModel):
+    if not isinstance(model, LanguageModel | SeriesModel):
         raise InputError("This is no model", repr(model)[:80], "Give a bptt.LanguageModel, or run.model of a bptt.Run")
-    if not isinstance(corpus, Corpus):
+    if not isinstance(corpus, Corpus | SeriesData):
         raise InputError("This is no corpus", repr(corpus)[:80], "Give what bptt.read_text returns")
     if not isinstance(gradient, Iterable) or isinstance(gradient, str):
         raise InputError(

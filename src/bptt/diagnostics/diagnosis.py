@@ -27,7 +27,7 @@ from bptt.diagnostics.steps import floats, trained
 from bptt.errors import InputError
 from bptt.gradients import Truncated
 from bptt.gradients.settings import step_count
-from bptt.models import LanguageModel, Unroll
+from bptt.models import LanguageModel, SeriesModel, Unroll
 from bptt.training.listeners import readable
 from bptt.training.seeds import random_state, set_random_state
 from bptt.types import Strategy
@@ -136,7 +136,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: LanguageModel | Unroll,
+    model: LanguageModel | SeriesModel | Unroll,
     data: Data,
     *,
     strategy: Strategy | None = None,
@@ -153,9 +153,10 @@ def diagnose(
     λ_i, the rates at which products of the Jacobians D_t = ∂h_t/∂h_{t−1} stretch
 
     Arguments:
-        model     a `LanguageModel` or a `bptt.Unroll`; a copy of it in float64 is measured, nothing of it changes
-        data      a corpus (its validation part if it is long enough, else its training part), tokens, or windows [B, T, …] as
-                  a stream hands them out
+        model     a `LanguageModel`, a `SeriesModel` or a `bptt.Unroll`; a copy of it in float64 is measured, nothing of it
+                  changes
+        data      a corpus or `SeriesData` (its validation part if it is long enough, else its training part), one part of
+                  them, or windows [B, T, …] as a stream hands them out
         strategy  what the model is trained with: its gradient on these steps is held against the exact one
         window    steps of the windows that the strategy is handed; None: all steps in one
         sampling  how a text is cut into windows, as for `fit`: with "random" each begins anew, and no gradient crosses that

@@ -6,28 +6,27 @@ Knows models, corpora and windows; must not know what is measured. Nothing that 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from bptt import nest
 from bptt.data import Corpus, Tokens
-from bptt.diagnostics.probes import Probe, anew, find_probes, training_stream
+from bptt.data.series import SeriesData, SeriesPart
+from bptt.diagnostics.probes import Probe, anew, find_probes, like_parameters, training_stream
 from bptt.errors import ContractError, InputError
-from bptt.models import LanguageModel, Unroll
+from bptt.models import LanguageModel, SeriesModel, Unroll
 from bptt.types import Window
 
 DROPOUT_OFF = "Dropout of torch.nn was off: it would have drawn another mask for each gradient"
 
-Data = Corpus | Tokens | Window | Iterable[Window]
+Data = Corpus | Tokens | SeriesData | SeriesPart | Window | Iterable[Window]
 
 
-def precise(model: LanguageModel | Unroll, dtype: torch.dtype = torch.float64) -> Unroll:
+def precise(model: LanguageModel | SeriesModel | Unroll, dtype: torch.dtype = torch.float64) -> Unroll:
     """A copy of the unrolled model in `dtype`, as it is in training; without dropout where that would draw another mask each
     time it is run. InputError for a model that looks ahead."""
-    unroll = model.unroll() if isinstance(model, LanguageModel) else model
+    unroll = model.unroll() if isinstance(model, LanguageModel | SeriesModel) else model
     if not isinstance(unroll, Unroll):
         raise ContractError("This is no unrolled model", type(model).__name__, "Give a LanguageModel or a bptt.Unroll")
     if not unroll.causal:
@@ -54,9 +53,9 @@ def excerpt(
     of `block`; it gives the steps before the probe to warm up the state, as many again. Windows give what they have beyond
     `steps`, and at least a fifth; if rows start anew in the first half of a probe, it begins with them.
     """
-    if isinstance(data, Corpus):
+    if isinstance(data, Corpus | SeriesData):
         data = part_of(data, steps)
-    if not isinstance(data, Tokens):
+    if not isinstance(data, Tokens | SeriesPart):
         return _of_windows(unroll, [data] if isinstance(data, Window) else data, steps, rows)
     targets = len(data) - 1
     rows = max(1, min(rows, targets // (2 * steps)))
@@ -68,7 +67,7 @@ def excerpt(
     return find_probes(unroll, stream, steps=steps, count=1)[0]
 
 
-def part_of(corpus: Corpus, steps: int) -> Tokens:
+def part_of(corpus: Corpus | SeriesData, steps: int) -> Tokens | SeriesPart:
     """The validation part if it holds one row, else the training part."""
     return corpus.valid if corpus.valid is not None and len(corpus.valid) > 2 * steps else corpus.train
 
@@ -82,7 +81,7 @@ def _of_windows(unroll: Unroll, windows: Iterable[Window], steps: int, rows: int
         taken.append(window)
         if sum(part.steps for part in taken) >= 2 * steps:
             break
-    joined = _precise_window(unroll, Window.cat(*taken)) if taken else None
+    joined = like_parameters(unroll, Window.cat(*taken)) if taken else None
     steps = 0 if joined is None else min(steps, joined.steps - joined.steps // 5)
     _require(steps)
     assert joined is not None
@@ -92,16 +91,6 @@ def _of_windows(unroll: Unroll, windows: Iterable[Window], steps: int, rows: int
         state = unroll.initial_state(joined.batch_size)
         state = unroll.segment(joined[:, :start], state)[1] if start else state
     return Probe(joined[:, start:], nest.detach(state))
-
-
-def _precise_window(unroll: Unroll, window: Window) -> Window:
-    """Numbers in the type of the parameters, on their device."""
-    like = next(unroll.parameters())
-
-    def number(value: Tensor) -> Tensor:
-        return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)
-
-    return Window(*(number(getattr(window, field.name)) for field in dataclasses.fields(window)))
 
 
 def _require(steps: int) -> None:

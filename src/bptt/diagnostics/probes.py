@@ -13,7 +13,9 @@ import warnings
 import torch
 
 from bptt import nest
-from bptt.data import TextStream, Tokens
+from bptt.data import Tokens
+from bptt.data.series import SeriesPart
+from bptt.data.stream import Stream
 from bptt.errors import InputError
 from bptt.types import State, Unroll, Window
 
@@ -45,41 +47,40 @@ def anew(window: Window) -> list[int]:
 
 
 def training_stream(
-    tokens: Tokens, batch_size: int, steps: int, length: int, sampling: str, block: int | None, seed: int
-) -> TextStream:
-    """The text as training is handed it; as lanes, whose windows continue each other, in windows of a probe's `length`."""
+    part: Tokens | SeriesPart, batch_size: int, steps: int, length: int, sampling: str, block: int | None, seed: int
+) -> Stream:
+    """A part as training is handed it; as lanes, whose windows continue each other, in windows of a probe's `length`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they are the stream's notes as well
         if sampling == "sequential":
-            return tokens.stream(batch_size, length, sampling, block=block, seed=seed, offset=False)
-        return tokens.stream(batch_size, steps, sampling, block=block, seed=seed)
+            return part.stream(batch_size, length, sampling, block=block, seed=seed, offset=False)
+        return part.stream(batch_size, steps, sampling, block=block, seed=seed)
 
 
-def probe_length(tokens: Tokens, batch_size: int, steps: int, wanted: int | None) -> int:
-    """T of the probes: as wanted, else four windows or as much as fits; InputError where a text has no room for that.
+def probe_length(part: Tokens | SeriesPart, batch_size: int, steps: int, wanted: int | None) -> int:
+    """T of the probes: as wanted, else four windows or as much as fits; InputError where there is no room for that.
 
     Each row needs twice T steps: the first half warms up its state.
     """
-    room = (len(tokens) - 1) // batch_size // 2
+    room = (len(part) - 1) // batch_size // 2
     length = min(WINDOWS * steps, room) if wanted is None else wanted
     if not 2 <= length <= room:
-        rows = (len(tokens) - 1) // 2 // max(length, 2)
-        todo = f"Give a batch size of {rows} or less" if rows else "Give a longer text"
+        rows = (len(part) - 1) // 2 // max(length, 2)
+        todo = f"Give a batch size of {rows} or less" if rows else "Give a longer one"
         raise InputError(
-            "The text is too short for a probe, whose rows need as many steps again before it",
-            f"{len(tokens):,} tokens for {batch_size} rows of 2 × {max(length, 2)} steps",
+            "The training part is too short for a probe, whose rows need as many steps again before it",
+            f"{len(part):,} steps for {batch_size} rows of 2 × {max(length, 2)} steps",
             todo + (", or shorter probes" if wanted is not None and room >= 2 else ""),
         )
     return length
 
 
 @torch.no_grad()
-def find_probes(unroll: Unroll, stream: TextStream, *, steps: int, count: int) -> list[Probe]:
+def find_probes(unroll: Unroll, stream: Stream, *, steps: int, count: int) -> list[Probe]:
     """At most `count` probes of `steps` steps (or an epoch, if that is shorter), spread over it; none overlaps another.
 
     A probe begins where a window does. The state before it is that of the model after the `steps` steps before.
     """
-    device = next(parameter.device for _, parameter in unroll.named_parameters())
     epoch = Epoch(stream)
     steps = min(steps, epoch.borders[-1])
     starts = epoch.starts(steps)
@@ -87,16 +88,26 @@ def find_probes(unroll: Unroll, stream: TextStream, *, steps: int, count: int) -
     for start in (starts[number - 1] for number in spread(len(starts), count)):
         state = unroll.initial_state(stream.batch_size)
         if start:
-            state = unroll.segment(epoch.steps(max(0, start - steps), start).to(device), state)[1]
-        window = epoch.steps(start, start + steps).to(device)
+            state = unroll.segment(like_parameters(unroll, epoch.steps(max(0, start - steps), start)), state)[1]
+        window = like_parameters(unroll, epoch.steps(start, start + steps))
         found.append(Probe(window, nest.detach(state), epoch.begins(start, start + steps)))
     return found
+
+
+def like_parameters(unroll: Unroll, window: Window) -> Window:
+    """The window on the device of the parameters, its numbers in their type."""
+    like = next(parameter for _, parameter in unroll.named_parameters())
+
+    def number(value: torch.Tensor) -> torch.Tensor:
+        return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)
+
+    return Window(*(number(getattr(window, field.name)) for field in dataclasses.fields(window)))
 
 
 class Epoch:
     """The windows of a stream's epoch, one after the other in time."""
 
-    def __init__(self, stream: TextStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
         plan = stream.layout.plan(stream.epoch)
         pieces = [min(plan.steps, plan.block - first) for first in range(0, plan.block, plan.steps)]

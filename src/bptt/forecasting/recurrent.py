@@ -27,7 +27,8 @@ from bptt.training import Run, fit, load
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
 from bptt.training.settings import TrainSettings
-from bptt.types import Window
+
+UPDATES = 10  # of every epoch at least, before lanes are laid side by side: a short series has few to learn from
 
 
 class Recurrent(Method):
@@ -42,7 +43,6 @@ class Recurrent(Method):
 
     def __init__(self, how: How) -> None:
         super().__init__(how)
-        self.training = {**TRAINING, **how.training}
         self.settings = SeriesSettings(**how.model).suit(self.cell)
         self.about = self.settings.about(self.cell)
         if self.settings.taught and self.s.head == "direct":
@@ -58,20 +58,23 @@ class Recurrent(Method):
         self.scaling = Scaling.fit(part.values, self.s.scale, self.s.transform, len(part.targets))
         self.features = self._features(series, self._anchor(part))
         part.require(self.features.reach + 2, "one season and one step more" if self.features.reach > 1 else "training")
-        data = self._data(series, train)
-        if "batch_size" not in self.how.training:  # as many lanes as there are windows for
-            windows = (train - 1) // self.training.get("steps", TrainSettings.steps)
-            self.training["batch_size"] = max(1, min(self.training["batch_size"], windows))
-        if "steps" not in self.how.training:
-            self.training["steps"] = max(1, min(TrainSettings.steps, train - 1))
-        seed_everything(self.training.get("seed", 0))
+        data, training = self.data(series, train), self.trained_with(train)
+        seed_everything(training.get("seed", 0))
         self.model = SeriesModel(self.cell, inputs=self.features.inputs, outputs=self.features.outputs, **self.how.model)
         fitting = dict(self.how.fitting)
         best = Best(self.model)
         listeners = [best, *fitting.pop("listeners", ())]
-        self.run = fit(self.model, data, listeners=listeners, **{**self.training, **fitting})
+        self.run = fit(self.model, data, listeners=listeners, **{**training, **fitting})
         best.put_back() if self.run.path is None else self._take(self.run.path)
         self.model.eval()
+
+    def trained_with(self, train: int) -> dict[str, Any]:
+        """What `bptt.fit` is told for `train` steps: what was given, and for the rest what suits so many."""
+        found = {**TRAINING, "steps": max(1, min(TrainSettings.steps, train - 1)), **self.how.training}
+        if "batch_size" not in self.how.training:  # rather few lanes than few updates
+            windows = (train - 1) // found["steps"]
+            found["batch_size"] = max(1, min(found["batch_size"], windows // UPDATES))
+        return found
 
     def _take(self, path: Path) -> None:
         """The best epoch of a run directory: in a resumed run it may be from before."""
@@ -99,9 +102,9 @@ class Recurrent(Method):
         taught = self.settings.taught
         return Features(period, anchor, steps, len(series.columns), said, self.s.harmonics, len(series.knowns), taught)
 
-    def _data(self, series: Series, train: int) -> SeriesData:
+    def data(self, series: Series, train: int) -> SeriesData:
         """The training part, and the whole series with losses that count behind it."""
-        dtype = np.float64 if self.training.get("dtype") == "float64" else np.float32
+        dtype = np.float64 if self.how.training.get("dtype") == "float64" else np.float32
         part, linear = series[:train], series.missing == "linear"
         assert series.known is not None
         trained = self.features.part(
@@ -174,10 +177,6 @@ class Recurrent(Method):
 
         ahead(quiet(self.model, self.model.step), state, first, horizon, feed)
         return path[:, f.period :]
-
-    def window(self, series: Series, train: int) -> Window:
-        """The training part as one window: what diagnostics look at."""
-        return next(iter(self._data(series, train).train.whole(train)))
 
     def to_json(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         plain = {

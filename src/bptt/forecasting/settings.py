@@ -10,8 +10,9 @@ from bptt.data.series import SCALES, TRANSFORMS
 from bptt.errors import InputError, did_you_mean
 
 ANCHORS, HEADS = ("auto", "none", "last", "season"), ("recursive", "direct")
-# A series is short and its windows are cheap: many epochs, few rows, the best of them kept.
-TRAINING: dict[str, Any] = {"epochs": 60, "batch_size": 8, "lr": 0.01, "patience": 20, "device": "cpu"}
+# A series is short and its windows are cheap: many epochs, few rows, the best of them kept. All of them, as on little data the
+# error stands still for long before a network finds the next thing in it.
+TRAINING: dict[str, Any] = {"epochs": 60, "batch_size": 8, "lr": 0.01, "device": "cpu"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -151,7 +151,7 @@ def lead(test: Record) -> str:
     scale = (
         f"MASE is relative to the seasonal naive forecast of {compact(lag)} steps"
         if lag
-        else "MASE is relative to the naive forecast, as no season is given"
+        else "No season is given: MASE is relative to the naive forecast"
     )
     count = f"{len(origins)} forecast{'s' * (len(origins) != 1)}"
     return f"{count} of {compact(horizon)} steps; {refit}. {scale} within the training part."

@@ -164,6 +164,7 @@ FORECAST: tuple[Callable[[Run], Section | None], ...] = (
     k_steps,
     training,
     diagnosis,
+    comparison,
     data,
     configuration,
     environment,

@@ -39,15 +39,24 @@ def cell_name(model: LanguageModel | SeriesModel) -> str:
 
 def identity(corpus: Corpus | SeriesData, settings: TrainSettings) -> dict[str, Any]:
     """What is saved with every checkpoint to know the run again."""
+    return {"text": corpus.facts.get("sha256"), **chosen(settings)}
+
+
+def chosen(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that a continuation must share."""
     fixed = [field.name for field in dataclasses.fields(settings) if field.name not in CHANGEABLE]
-    chosen = {name: getattr(settings, name) for name in fixed}
-    return {"text": corpus.facts.get("sha256"), **chosen, "gradient": repr(settings.gradient)}
+    return {**{name: getattr(settings, name) for name in fixed}, "gradient": repr(settings.gradient)}
 
 
 def check_same(saved: Saved, model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, settings: TrainSettings) -> None:
-    """CheckpointError, naming the difference, if the checkpoint is of another model, vocabulary, text or method."""
+    """CheckpointError, naming the difference, if the checkpoint is of another model, vocabulary, text or method.
+
+    A setting that is younger than the checkpoint has its default there: it stands for what was done before it was a choice.
+    """
     here = {**describe_model(model), **identity(corpus, settings)}
-    there = {**saved.model, **saved.state["identity"]}
+    there = {**chosen(TrainSettings()), **saved.model, **saved.state["identity"]}
+    if not model.own_cell and isinstance(there.get("settings"), dict):
+        there["settings"] = {**type(model.settings)().to_json(), **there["settings"]}
     if there.get("vocab") != here["vocab"]:
         raise CheckpointError("The checkpoint has another vocabulary", str(saved.path), "Resume with the text of the run")
     for key, value in here.items():

@@ -20,7 +20,7 @@ from bptt.training.settings import TrainSettings
 from bptt.training.update import Update, make_optimizer
 
 
-def check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
+def check_vocabulary(model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData) -> None:
     """InputError unless the model's tokens are the corpus's; a model that knows only a size needs one that suffices."""
     theirs, ours = corpus.vocab, model.vocab
     if theirs is None:

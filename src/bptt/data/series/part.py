@@ -68,6 +68,11 @@ class SeriesPart:
         """Windows of `batch_size` rows and `steps` steps."""
         return SeriesStream(self.inputs, self.targets, self.counts, batch_size, steps, sampling, **settings)
 
+    def counted(self) -> SeriesPart:
+        """The steps from the first one that counts: without those that only lead up to it."""
+        first = int(np.argmax(self.counts))
+        return SeriesPart(self.inputs[first:], self.targets[first:], self.counts[first:])
+
     def whole(self, steps: int = 1024) -> SeriesStream:
         """One lane over all steps in order: for evaluation."""
         return self.stream(1, max(1, min(steps, len(self) - 1)), offset=False)
