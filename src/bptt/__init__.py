@@ -32,7 +32,21 @@ if TYPE_CHECKING:
         ShapeError,
     )
     from bptt.forecasting import Forecaster
-    from bptt.gradients import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
+    from bptt.gradients import (
+        KFRTRL,
+        RFLO,
+        RTRL,
+        UORO,
+        Adaptive,
+        Checkpointed,
+        EProp,
+        Full,
+        PerOutput,
+        Randomized,
+        Telescoping,
+        Truncated,
+        citation,
+    )
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
@@ -45,7 +59,7 @@ _HOMES = {
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
-    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
+    "gradients": "KFRTRL RFLO RTRL UORO Adaptive Checkpointed EProp Full PerOutput Randomized Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
@@ -55,6 +69,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = ("counting", "gradients", "graph", "losses", "nn", "reference", "testing")
 
 __all__ = [
+    "KFRTRL",
+    "RFLO",
     "RTRL",
     "UORO",
     "Adaptive",
@@ -65,6 +81,7 @@ __all__ = [
     "ContractError",
     "Corpus",
     "DivergedError",
+    "EProp",
     "Estimate",
     "Forecaster",
     "Full",

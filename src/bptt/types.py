@@ -151,6 +151,58 @@ class Estimate:
     info: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
+class Entry(NamedTuple):
+    """How one parameter enters a step of a layer of H units that have G pre-activations and S numbers of state each.
+
+    parameter  [G·H, m], or [G·H] for a bias: row g·H + i belongs to pre-activation g of unit i
+    gain       [B, S, G, H]: the derivative of number s of unit i after the step by that pre-activation
+    source     [B, m], what the parameter is multiplied by; None for a bias, that is ones
+    name       the parameter's name in the model, "" where it has none
+    """
+
+    parameter: Tensor
+    gain: Tensor
+    source: Tensor | None
+    name: str = ""
+
+
+class Local(NamedTuple):
+    """One step of a layer as its units see it: all Jacobians of the step, in parts that belong to one unit each.
+
+        ∂s'_{k,i}/∂s_{l,j} = [i = j] own_{k,l,i} + [l = 0] Σ_g gain_{k,g,i} W_{g·H+i, j}
+        ∂s'_{k,i}/∂θ_{g·H+i, j} = gain_{k,g,i} source_j
+
+    s_{k,i} is number k of unit i: the k-th leaf [B, H] of the state; leaf 0 is the output, and the one that W reads.
+
+    own        [B, S, S, H]: to number k from number l of the same unit, by all ways but W
+    recurrent  the entry of W [G·H, H], whose source is leaf 0
+    entries    of every parameter of the layer, W's among them
+    """
+
+    own: Tensor
+    recurrent: Entry
+    entries: tuple[Entry, ...]
+
+
+class Inside(NamedTuple):
+    """One step of a model, taken apart where its layers and its readout meet.
+
+    layers   a `Local` per layer, from the input up
+    outputs  the output [B, 1, H] of each layer, attached to the parameters and to the layers below
+    hidden   the last of them as the readout takes it: a leaf that the loss hangs on, and nothing else of the model does
+    scores   what the readout gives [B, 1, …], attached to `hidden`; it keeps its gradient
+    loss     the sum of the losses that count
+    state    after the step, attached
+    """
+
+    layers: tuple[Local, ...]
+    outputs: tuple[Tensor, ...]
+    hidden: Tensor
+    scores: Tensor
+    loss: Tensor
+    state: State
+
+
 class Unroll(Protocol):
     """All that a strategy may know of a model: `bptt.Unroll` is the implementation."""
 
@@ -186,6 +238,10 @@ class Unroll(Protocol):
 
     def pure(self, params: Mapping[str, Tensor], window: Window, state: State) -> tuple[Tensor, State]:
         """`segment` as a pure function of the parameters, always on the readable path."""
+        ...
+
+    def local(self, window: Window, state: State) -> Inside | None:
+        """A window of one step taken apart; None for a model whose layers do not say what goes on inside."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

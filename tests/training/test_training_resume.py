@@ -45,6 +45,8 @@ def model_of(cell: str) -> bptt.LanguageModel:
     torch.manual_seed(0)
     if cell in SETTINGS:
         return make_model("output-to-hidden", **SETTINGS[cell])
+    if cell == "one-hot rnn":
+        return make_model("rnn", embedding_size=0, layers=1)
     return make_model(Forgetful() if cell == "own" else cell)
 
 
@@ -61,6 +63,9 @@ CASES: dict[str, dict[str, Any]] = {
     "checkpointed, own cell with torch's dropout": {"cell": "own", "gradient": bptt.Checkpointed(every=4)},
     "rtrl": {"cell": "lstm", "gradient": bptt.RTRL(7)},
     "uoro": {"cell": "gru", "gradient": bptt.UORO(7)},
+    "kfrtrl": {"cell": "one-hot rnn", "gradient": bptt.KFRTRL(7)},
+    "rflo": {"cell": "leaky-rnn", "gradient": bptt.RFLO(7, feedback="random", seed=2)},
+    "eprop": {"cell": "lstm", "gradient": bptt.EProp(7)},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
     "random": {"cell": "gru", "sampling": "random"},
@@ -117,6 +122,9 @@ SLOW = (
     "step schedule, warmup",
     "rtrl",
     "uoro",
+    "kfrtrl",
+    "rflo",
+    "eprop",
 )
 
 

@@ -21,7 +21,7 @@ from bptt.losses import cross_entropy
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
-from bptt.types import State, Window
+from bptt.types import Inside, Local, State, Window
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -162,6 +162,24 @@ class Unroll(nn.Module):
         losses, after = self.losses(single, states)
         return after, torch.where(single.mask, losses, 0.0).squeeze(1)
 
+    def local(self, window: Window, state: State) -> Inside | None:
+        """A window of one step taken apart where its layers and its readout meet; None if its layers do not say what they do.
+
+        The losses hang on the readout's parameters and on `hidden`, a copy: who asks hands on what flows back into it.
+        """
+        with self._precision(window):
+            found = self.recurrent.local(self._encoded(window), state, reset=resets(window), noise=window.noise)
+            if found is None:
+                return None
+            parts, after = found
+            outputs = tuple(output for output, _ in parts)
+            hidden = outputs[-1].detach().requires_grad_()
+            scores = self._part("readout", hidden, window)
+            scores.retain_grad()
+        loss = masked_sum(self._loss(scores, window), window.mask)
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return Inside(tuple(named(layer, names) for _, layer in parts), outputs, hidden, scores, loss, after)
+
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes: with one process, the value itself."""
         return value
@@ -217,6 +235,14 @@ class Unroll(nn.Module):
         if not nest.is_float(leaf):
             return leaf
         return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * self.per
+
+
+def named(layer: Local, names: Mapping[int, str]) -> Local:
+    """The layer with the names of its parameters; one that is computed from others, as a parametrization does, has none."""
+    recurrent, *entries = (
+        entry._replace(name=names.get(id(entry.parameter), "")) for entry in (layer.recurrent, *layer.entries)
+    )
+    return layer._replace(entries=tuple(entries), recurrent=recurrent)
 
 
 def masked_sum(losses: Tensor, mask: Tensor) -> Tensor:

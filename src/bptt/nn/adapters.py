@@ -17,9 +17,12 @@ from bptt.errors import ContractError
 from bptt.kernels import choose
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
+from bptt.nn.local import local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
-from bptt.types import State
+from bptt.types import Local, State
+
+Parts = tuple[list[tuple[Tensor, Local]], State]
 
 
 class Layer(nn.Module):
@@ -61,6 +64,22 @@ class Layer(nn.Module):
             anew = None if reset is None or not reset[:, step].any() else reset[:, step]
             _, state = self(x[:, step], state, reset=anew, noise=None if noise is None else noise[:, step])
         return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
+
+    def local(
+        self, x: Tensor | Lookup, state: State, *, reset: Tensor | None = None, noise: Tensor | None = None
+    ) -> Parts | None:
+        """One step x [B, 1, I] taken apart: of every layer its output [B, 1, H] and a `Local`; and the state after it.
+
+        The Jacobians are those from the state that the step begins with, after a reset. None: this layer does not say.
+        """
+        x = x.dense() if isinstance(x, Lookup) else x
+        if reset is not None:
+            state = nest.where(reset[:, 0], self.initial_state(x.shape[0]), state)
+        return self.apart(x, state, noise)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        """`local` from a state that no reset meets."""
+        return None
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
@@ -116,6 +135,12 @@ class DropIn(TorchStates):
             return super().states(x, state, reset=reset, noise=noise)
         return nest.map(lambda *leaves: torch.stack(leaves, 2), *found)
 
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        if hooked(self.layer) or not self.causal:
+            return None
+        parts, after = self.layer.local(x, rows_first(state), noise)
+        return parts, rows_first(after)
+
     def run(self, x: Any, state: State, masks: Masks) -> tuple[Tensor, State]:
         if isinstance(x, Lookup):
             if hooked(self.layer):
@@ -152,6 +177,16 @@ class TorchLayer(TorchStates):
             outputs.append(y)
         return torch.cat(outputs, 1), state
 
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        layer: Any = self.layer
+        if layer.num_layers > 1 or layer.bidirectional or layer.proj_size:
+            return None
+        y, after = self.call(x, state)
+        weights = [getattr(layer, name) for name in layer._flat_weights_names]
+        extra = {"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}
+        kind = {"LSTM": "lstm", "GRU": "gru"}.get(layer.mode, "elman")
+        return [(y, local(kind, x[:, 0], nest.map(lambda leaf: leaf[:, 0], state), *weights, **extra))], after
+
     def cuts(self, borders: Borders, lengths: Tensor | None) -> list[int]:
         """Where pieces begin."""
         steps = range(1, len(borders.reset))
@@ -179,14 +214,27 @@ class TorchCell(Layer):
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         cell = self.cell
-        extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
-        weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
         kernel = choose(self.kind, cell.weight_hh.device.type, cell.weight_hh.dtype)
-        return recur(kernel.function, x, state, *weights, masks=masks, **extra)
+        return recur(kernel.function, x, state, *self.weights(), masks=masks, **self.extra())
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        y, after = self.run(x, state, Masks())
+        return [(y, local(self.kind, x[:, 0], state, *self.weights(), **self.extra()))], after
+
+    def weights(self) -> list[Tensor]:
+        """The cell's parameters in the order of a kernel's arguments, None for a bias that it does not have."""
+        return [getattr(self.cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+    def extra(self) -> dict[str, Any]:
+        """Further arguments of the kernel."""
+        return {"nonlinearity": self.cell.nonlinearity} if self.kind == "elman" else {}
 
 
 class Cell(Layer):
-    """A user's cell: `forward(x[B, I], state) -> (y[B, H], state)` and `initial_state(batch_size)`, step by step."""
+    """A user's cell: `forward(x[B, I], state) -> (y[B, H], state)` and `initial_state(batch_size)`, step by step.
+
+    It may say what goes on inside a step: `local(x[B, I], state) -> Local`.
+    """
 
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
@@ -199,6 +247,14 @@ class Cell(Layer):
         reset, edge, lengths, _ = masks
         initial = None if reset is None else self.initial_state(x.shape[0])
         return walk(self.step, x.unbind(1), state, initial=initial, reset=reset, edge=edge, lengths=lengths)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        if not hasattr(self.cell, "local"):
+            return None
+        y, after = self.step(x[:, 0], state)
+        with torch.no_grad():
+            found = self.cell.local(x[:, 0], state)
+        return [(y.unsqueeze(1), found)], after
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         result = self.cell(x, state)

@@ -11,7 +11,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from bptt.errors import ContractError
-from bptt.nn.adapters import Layer
+from bptt.nn.adapters import Layer, Parts
 from bptt.nn.dropout import dropout as drop
 from bptt.nn.dropout import inner, probability
 from bptt.nn.masks import Masks
@@ -58,6 +58,19 @@ class Stack(Layer):
             x, end = layer(x, start, **masks._replace(noise=noise)._asdict())
             ends.append(end)
         return x, tuple(ends)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        parts, ends = [], []
+        for depth, (layer, start) in enumerate(zip(self, state, strict=True)):
+            if depth and self.training:
+                x = drop(x, self.dropout, noise, depth - 1)
+            found = layer.apart(x, start, None if noise is None else inner(noise, depth))
+            if found is None:
+                return None
+            parts += found[0]
+            ends.append(found[1])
+            x = found[0][-1][0]
+        return parts, tuple(ends)
 
     def extra_repr(self) -> str:
         return f"dropout={self.dropout}" if self.dropout else ""
