@@ -16,7 +16,7 @@ SOURCE = Path(bptt.__file__).parent
 # From the ground up: a room imports only rooms before it.
 ROOMS = [
     ["errors", "files"],
-    ["nest"],
+    ["nest", "structure"],
     ["reference", "graph"],
     ["types"],
     ["data"],
