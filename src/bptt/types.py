@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bptt.errors import ShapeError
+from bptt.structure import Structure
 
 State = Any
 
@@ -250,6 +251,10 @@ class Unroll(Protocol):
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step."""
+        ...
+
+    def structure(self) -> Structure:
+        """Which units a step moves by what, under the names of `named_parameters`; not named: moves everything."""
         ...
 
     def agree(self, value: Tensor) -> Tensor:

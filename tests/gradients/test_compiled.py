@@ -22,6 +22,7 @@ STRATEGIES = [
     bptt.RTRL(2),
     bptt.UORO(2, seed=1),
     bptt.EProp(2),
+    bptt.SnAp(1, every=2),
 ]
 
 

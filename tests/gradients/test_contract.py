@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bptt import KFRTRL, RFLO, RTRL, UORO, Adaptive, Checkpointed, EProp, Full, PerOutput, Randomized, Telescoping, Truncated
+from bptt import (
+    KFRTRL,
+    RFLO,
+    RTRL,
+    UORO,
+    Adaptive,
+    Checkpointed,
+    EProp,
+    Full,
+    PerOutput,
+    Randomized,
+    SnAp,
+    Telescoping,
+    Truncated,
+)
 from bptt.gradients import STRATEGIES
 from bptt.testing import check_strategy
 from bptt.testing.examples import RECURRENT
@@ -35,6 +49,7 @@ OURS = [
     Checkpointed(budget="1MiB"),
     RTRL(every=15),
     UORO(every=15),
+    SnAp(n=1, every=15),
 ]
 # Each on cells that it takes.
 LOCAL = [

@@ -66,6 +66,7 @@ CASES: dict[str, dict[str, Any]] = {
     "kfrtrl": {"cell": "one-hot rnn", "gradient": bptt.KFRTRL(7)},
     "rflo": {"cell": "leaky-rnn", "gradient": bptt.RFLO(7, feedback="random", seed=2)},
     "eprop": {"cell": "lstm", "gradient": bptt.EProp(7)},
+    "snap": {"cell": "lstm", "gradient": bptt.SnAp(1, every=7)},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
     "random": {"cell": "gru", "sampling": "random"},
@@ -125,6 +126,7 @@ SLOW = (
     "kfrtrl",
     "rflo",
     "eprop",
+    "snap",
 )
 
 

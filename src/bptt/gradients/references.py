@@ -77,6 +77,13 @@ BELLEC_2020 = """@article{bellec2020solution,
   year    = {2020},
 }"""
 
+MENICK_2021 = """@inproceedings{menick2021practical,
+  author    = {Jacob Menick and Erich Elsen and Utku Evci and Simon Osindero and Karen Simonyan and Alex Graves},
+  title     = {Practical Real Time Recurrent Learning with a Sparse Approximation},
+  booktitle = {9th International Conference on Learning Representations},
+  year      = {2021},
+}"""
+
 BEATSON_ADAMS_2019 = """@inproceedings{beatson2019efficient,
   author    = {Alex Beatson and Ryan P. Adams},
   title     = {Efficient Optimization of Loops and Limits with Randomized Telescoping Sums},

@@ -20,6 +20,8 @@ from bptt.nn.layered import Layered, recur
 from bptt.nn.local import local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
+from bptt.nn.structures import of_cell, of_layers
+from bptt.structure import Structure
 from bptt.types import Local, State
 
 Parts = tuple[list[tuple[Tensor, Local]], State]
@@ -85,6 +87,10 @@ class Layer(nn.Module):
         """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
         raise NotImplementedError
 
+    def structure(self) -> Structure | None:
+        """Which units a step moves by what; None: everything by everything, as far as is known."""
+        return None
+
 
 def rows_first(state: State) -> State:
     """torch's [layers, B, H] as [B, layers, H], or back."""
@@ -110,6 +116,10 @@ class TorchStates(Layer):
         if layer.mode != "LSTM":
             return h
         return h, torch.zeros(batch_size, count, layer.hidden_size, dtype=weight.dtype, device=weight.device)
+
+    def structure(self) -> Structure | None:
+        found = of_layers(self.layer)
+        return None if found is None else found.under("layer.")
 
     def call(self, x: Tensor, state: State, **masks: Tensor | None) -> tuple[Tensor, State]:
         """The module on x [B, T, I], whichever axis it wants first."""
@@ -212,6 +222,10 @@ class TorchCell(Layer):
         zeros = torch.zeros(batch_size, self.cell.hidden_size, dtype=weight.dtype, device=weight.device)
         return (zeros, zeros.clone()) if self.kind == "lstm" else zeros
 
+    def structure(self) -> Structure:
+        leaves = 2 if self.kind == "lstm" else 1
+        return of_cell(self.cell, self.cell.hidden_size, self.kind != "elman", leaves=leaves).under("cell.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         cell = self.cell
         kernel = choose(self.kind, cell.weight_hh.device.type, cell.weight_hh.dtype)
@@ -242,6 +256,9 @@ class Cell(Layer):
 
     def initial_state(self, batch_size: int) -> State:
         return self.cell.initial_state(batch_size)
+
+    def structure(self) -> Structure | None:
+        return declared(self.cell, "cell.")
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         reset, edge, lengths, _ = masks
@@ -282,6 +299,9 @@ class Given(Layer):
     def initial_state(self, batch_size: int) -> State:
         return self.layer.initial_state(batch_size)
 
+    def structure(self) -> Structure | None:
+        return declared(self.layer, "layer.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         given = {name: mask for name, mask in masks._asdict().items() if name in self.named}
         if masks.lengths is not None and "lengths" not in given:
@@ -291,6 +311,21 @@ class Given(Layer):
                 "Give its forward an argument lengths=None, or rows of equal length",
             )
         return self.layer(x, state, **given)
+
+
+def declared(module: nn.Module, prefix: str) -> Structure | None:
+    """What a module that somebody wrote says of its structure, under `prefix`; None if it says nothing, or is watched."""
+    says = getattr(module, "structure", None)
+    if not callable(says) or module._forward_hooks:
+        return None
+    found = says()
+    if found is None:
+        return None
+    if not isinstance(found, Structure):
+        raise ContractError(
+            f"The structure() of {type(module).__name__} is none", type(found).__name__, "Return a bptt.structure.Structure"
+        )
+    return found.under(prefix)
 
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -4,6 +4,7 @@ from bptt.gradients.online.eprop import EProp
 from bptt.gradients.online.kfrtrl import KFRTRL
 from bptt.gradients.online.rflo import RFLO
 from bptt.gradients.online.rtrl import RTRL
+from bptt.gradients.online.snap import SnAp
 from bptt.gradients.online.uoro import UORO
 
-__all__ = ["KFRTRL", "RFLO", "RTRL", "UORO", "EProp"]
+__all__ = ["KFRTRL", "RFLO", "RTRL", "UORO", "EProp", "SnAp"]
