@@ -201,6 +201,10 @@ class Unroll(Protocol):
         """Which units a step moves by what, under the names of `named_parameters`; not named: moves everything."""
         ...
 
+    def local(self, window: Window, state: State) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The Jacobians of a window of one step in closed form, D [B, n, n] and I [B, m, …] by name; None: there is none."""
+        ...
+
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes."""
         ...

@@ -187,6 +187,21 @@ class Unroll(nn.Module):
                 moves[names[0]] = units[0]
         return dataclasses.replace(found, moves=moves)
 
+    @torch.no_grad()
+    def local(self, window: Window, state: State) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The Jacobians of a window of one step in closed form, or None where there is none.
+
+        Returns D [B, n, n], and I of every parameter of the recurrent layer, [B, m, …]: how an entry moves each of the m
+        numbers of its unit, the one that `structure` names.
+        """
+        if self.autocast is not None:
+            return None
+        encoded = self._encoded(window)
+        x = encoded.dense() if isinstance(encoded, Lookup) else encoded
+        reset = resets(window)
+        found = self.recurrent.local(x[:, 0], state, None if reset is None else reset[:, 0])
+        return None if found is None else tuple(found.under("recurrent."))  # type: ignore[return-value]
+
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes: with one process, the value itself."""
         return value

@@ -17,6 +17,7 @@ from bptt.errors import ContractError
 from bptt.kernels import choose
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
+from bptt.nn.local import Local, local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
 from bptt.nn.structures import of_cell, of_layers
@@ -72,6 +73,10 @@ class Layer(nn.Module):
         """Which units a step moves by what; None: everything by everything, as far as is known."""
         return None
 
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        """The Jacobians of one step of x [B, I] from `state` in closed form, reset [B]; None: there is no closed form."""
+        return None
+
 
 def rows_first(state: State) -> State:
     """torch's [layers, B, H] as [B, layers, H], or back."""
@@ -101,6 +106,16 @@ class TorchStates(Layer):
     def structure(self) -> Structure | None:
         found = of_layers(self.layer)
         return None if found is None else found.under("layer.")
+
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        layer = self.layer
+        weights = {f"{name}_l0": layer._parameters.get(f"{name}_l0") for name in WEIGHTS}
+        plain = layer.num_layers == 1 and self.causal and not layer.proj_size and not hooked(layer)
+        if not plain or weights["weight_ih_l0"] is None or weights["weight_hh_l0"] is None:
+            return None
+        extra = {"nonlinearity": nonlinearity(layer)} if layer.mode.startswith("RNN") else {}
+        one = nest.map(lambda leaf: leaf[:, 0], state)
+        return local(KINDS[layer.mode], weights, x, one, reset, **extra).under("layer.")
 
     def call(self, x: Tensor, state: State, **masks: Tensor | None) -> tuple[Tensor, State]:
         """The module on x [B, T, I], whichever axis it wants first."""
@@ -191,6 +206,13 @@ class TorchCell(Layer):
         leaves = 2 if self.kind == "lstm" else 1
         return of_cell(self.cell, self.cell.hidden_size, self.kind != "elman", leaves=leaves).under("cell.")
 
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        weights = {name: self.cell._parameters.get(name) for name in WEIGHTS}
+        if weights["weight_ih"] is None or weights["weight_hh"] is None:
+            return None
+        extra = {"nonlinearity": self.cell.nonlinearity} if self.kind == "elman" else {}
+        return local(self.kind, weights, x, state, reset, **extra).under("cell.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         cell = self.cell
         extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
@@ -255,6 +277,15 @@ class Given(Layer):
                 "Give its forward an argument lengths=None, or rows of equal length",
             )
         return self.layer(x, state, **given)
+
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+KINDS = {"RNN_TANH": "elman", "RNN_RELU": "elman", "LSTM": "lstm", "GRU": "gru"}
+
+
+def nonlinearity(layer: nn.RNNBase) -> str:
+    """What an Elman layer, ours or torch's, does to its sum."""
+    return str(getattr(layer, "nonlinearity", "relu" if layer.mode == "RNN_RELU" else "tanh"))
 
 
 def declared(module: nn.Module, prefix: str) -> Structure | None:

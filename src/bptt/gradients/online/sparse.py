@@ -114,13 +114,21 @@ class Plan:
         vector, moves = ravel(state), self.pattern.structure.moves
         before, direct = (colours.basis.to(vector) for colours in (self.pattern.before, self.pattern.direct))
         whole = [name for name in names if name not in moves]
+        closed = None if whole else unroll.local(step, state)
+        if closed is not None:
+            return _merged(before, closed[0]), closed[1]
         blocks: dict[str, Tensor] = {}
         if len(whole) < len(names):
             blocks |= pulled(unroll, [name for name in names if name in moves], step, state, direct)[1]
         if whole:
             everything, rest = jacobians(unroll, whole, step, state)
-            return before @ everything, blocks | rest
+            return _merged(before, everything), blocks | rest
         return pulled(unroll, [], step, state, before)[0], blocks
+
+
+def _merged(basis: Tensor, before: Tensor) -> Tensor:
+    """D by colour, of all of D: every number has a colour of its own, or rows of one colour add up."""
+    return before if len(basis) == before.shape[1] else basis @ before
 
 
 _PLANS: weakref.WeakKeyDictionary[Unroll, dict[float, Plan]] = weakref.WeakKeyDictionary()
