@@ -186,21 +186,15 @@ class Local(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """One step of a model, taken apart where its layers and its readout meet.
+    """The recurrent part of one step, taken apart.
 
     layers   a `Local` per layer, from the input up
     outputs  the output [B, 1, H] of each layer, attached to the parameters and to the layers below
-    hidden   the last of them as the readout takes it: a leaf that the loss hangs on, and nothing else of the model does
-    scores   what the readout gives [B, 1, …], attached to `hidden`; it keeps its gradient
-    loss     the sum of the losses that count
     state    after the step, attached
     """
 
     layers: tuple[Local, ...]
     outputs: tuple[Tensor, ...]
-    hidden: Tensor
-    scores: Tensor
-    loss: Tensor
     state: State
 
 
@@ -242,7 +236,11 @@ class Unroll(Protocol):
         ...
 
     def local(self, window: Window, state: State) -> Inside | None:
-        """A window of one step taken apart; None for a model whose layers do not say what goes on inside."""
+        """The recurrent part of a window of one step, taken apart; None: its layers do not say what goes on inside."""
+        ...
+
+    def read(self, window: Window, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the readout makes of the outputs [B, T, H] of the recurrent part, and the sum of the losses."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

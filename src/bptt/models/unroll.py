@@ -165,22 +165,20 @@ class Unroll(nn.Module):
         return after, torch.where(single.mask, losses, 0.0).squeeze(1)
 
     def local(self, window: Window, state: State) -> Inside | None:
-        """A window of one step taken apart where its layers and its readout meet; None if its layers do not say what they do.
-
-        The losses hang on the readout's parameters and on `hidden`, a copy: who asks hands on what flows back into it.
-        """
+        """The recurrent part of a window of one step, taken apart; None if its layers do not say what goes on inside."""
         with self._precision(window):
             found = self.recurrent.local(self._encoded(window), state, reset=resets(window), noise=window.noise)
-            if found is None:
-                return None
-            parts, after = found
-            outputs = tuple(output for output, _ in parts)
-            hidden = outputs[-1].detach().requires_grad_()
-            scores = self._part("readout", hidden, window)
-            scores.retain_grad()
-        loss = masked_sum(self._loss(scores, window), window.mask)
+        if found is None:
+            return None
         names = {id(parameter): name for name, parameter in self.named_parameters()}
-        return Inside(tuple(named(layer, names) for _, layer in parts), outputs, hidden, scores, loss, after)
+        outputs, layers = zip(*found[0], strict=True)
+        return Inside(tuple(named(layer, names) for layer in layers), outputs, found[1])
+
+    def read(self, window: Window, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the readout makes of `hidden` [B, T, H], and the sum of the losses that count."""
+        with self._precision(window):
+            scores = self._part("readout", hidden, window)
+        return scores, masked_sum(self._loss(scores, window), window.mask)
 
     def structure(self) -> Structure:
         """Which units a step moves by what, as the recurrent layer says it, under the names of `named_parameters`.

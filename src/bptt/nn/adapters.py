@@ -189,7 +189,7 @@ class TorchLayer(TorchStates):
 
     def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
         layer: Any = self.layer
-        if layer.num_layers > 1 or layer.bidirectional or layer.proj_size:
+        if layer.num_layers > 1 or layer.bidirectional or layer.proj_size or hooked(layer):
             return None
         y, after = self.call(x, state)
         weights = [getattr(layer, name) for name in layer._flat_weights_names]

@@ -67,7 +67,9 @@ LOCAL: dict[str, Callable[..., Local]] = {"elman": elman, "leaky": elman, "gru":
 @torch.no_grad()
 def local(cell: str, x: Tensor, state: Any, *weights: Tensor, **extra: Any) -> Local:
     """One step of a layer, x [B, I] from a state with leaves [B, H]; `weights` as a kernel takes them, biases may be absent."""
-    return LOCAL[cell](x, state, *(weight for weight in weights if weight is not None), **extra)
+    present = [weight for weight in weights if weight is not None]
+    with torch.autocast(x.device.type, enabled=False):
+        return LOCAL[cell](x.to(present[0].dtype), state, *present, **extra)
 
 
 def _through(source: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -85,7 +85,7 @@ def _turned(bucket: Bucket, before: Tensor, held: Tensor) -> Tensor:
     if bucket.transition is None:
         turn = before.unsqueeze(1)
     else:
-        turn = functional.pad(before, (0, 1, 0, 1)).flatten(1)[:, bucket.transition]
+        turn = functional.pad(before.flatten(1), (0, 1))[:, bucket.transition]
     if turn.shape[2] == 1:
         return turn * held
     return torch.bmm(turn.flatten(0, 1), held.flatten(0, 1)).view(held.shape)

@@ -25,13 +25,40 @@ def apart(unroll: Unroll, step: Window, state: State, rule: str) -> Inside:
             "Take bptt.nn's RNN, LeakyRNN, GRU or LSTM (--cell rnn, leaky-rnn, gru, lstm), give your cell a method "
             "local(x, state), or take rtrl, uoro or truncated:k1=64",
         )
-    if not all(entry.name for layer in found.layers for entry in layer.entries):
+    if not plain(found):
         raise InputError(
-            f"{rule} learns weights as they are, and this model computes some from other parameters",
-            "a weight that is no parameter, as under torch.nn.utils.parametrizations",
+            f"{rule} learns weights as they are, and this model computes some from other parameters, or uses one twice",
+            "a weight that is no parameter of its own, as under torch.nn.utils.parametrizations",
             "Take the parametrization away, or take rtrl, uoro or truncated:k1=64",
         )
     return found
+
+
+def plain(inside: Inside) -> bool:
+    """Whether every weight that the layers work with is a parameter of its own."""
+    names = [entry.name for layer in inside.layers for entry in layer.entries]
+    return all(names) and len(set(names)) == len(names)
+
+
+def closed(unroll: Unroll, step: Window, state: State, units: Tensor) -> tuple[Tensor, dict[str, Tensor]] | None:
+    """The Jacobians of a step of one layer in closed form; None for what does not say, or has several layers.
+
+    Arguments: units [n], the unit of every number as the model's structure has it, which must be that of the layer's leaves.
+    Returns D [B, n, n], and I of every parameter of the layer, [B, S, …]: how an entry moves each of its unit's numbers.
+    """
+    with torch.no_grad():
+        inside = unroll.local(step, state)
+    if inside is None or len(inside.layers) > 1 or not plain(inside):
+        return None
+    (layer,) = inside.layers
+    gain, weight = layer.recurrent.gain, layer.recurrent.parameter.detach()
+    rows, numbers, kinds, size = gain.shape
+    if not torch.equal(units, torch.arange(size).repeat(numbers)):
+        return None
+    before = torch.diag_embed(layer.own).transpose(2, 3).contiguous()  # [B, S, H, S, H]
+    before[:, :, :, 0] += torch.einsum("bsgu,guv->bsuv", gain, weight.view(kinds, size, size))
+    before = before.view(rows, numbers * size, numbers * size).masked_fill(step.reset.view(-1, 1, 1), 0)
+    return before, {entry.name: driven(entry).flatten(2, 3) for entry in layer.entries}
 
 
 def only_elman(inside: Inside, rule: str) -> Local:

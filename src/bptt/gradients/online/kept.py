@@ -34,8 +34,8 @@ class Bucket(NamedTuple):
 
     numbers    [S, k] the numbers of the state in each set, n where there are fewer
     entries    [S, w] the parameter entries, P where there are fewer
-    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, which is padded to [C + 1, n + 1] with
-               zeros; None: all of D, as it is
+    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, in [C·n], or C·n for a zero; None: all
+               of D, as it is
     places     where the block is moved directly, in [S·k·w]; None: everywhere
     sources    where that is found in I by colour, in [C·P]; None: it is all of I, as it is
     """
@@ -129,8 +129,8 @@ class Pattern:
             return None
         units = _and_none(self.structure.units, self.structure.size)[numbers]
         allowed = _allowed(self.structure.coupling, units.unsqueeze(2), units.unsqueeze(1), self.structure.size)
-        found = _and_none(self.before.of, colours)[numbers].unsqueeze(2) * (n + 1) + numbers.unsqueeze(1)
-        return torch.where(allowed, found, colours * (n + 1) + n)
+        found = _and_none(self.before.of, 0)[numbers].unsqueeze(2) * n + numbers.unsqueeze(1)
+        return torch.where(allowed, found, colours * n)
 
     def _direct(self, numbers: Tensor, entries: Tensor, moves: Tensor) -> tuple[Tensor | None, Tensor]:
         units = _and_none(self.structure.units, self.structure.size)[numbers]

@@ -43,14 +43,15 @@ def unravel(vector: Tensor, like: State) -> State:
 
 def reached(unroll: Unroll, step: Window, state: State) -> list[str]:
     """The names of the parameters that the state after `step` depends on, read off the graph: zeros count as well."""
-    found = graph_leaves(unroll.segment(step, state)[1])
+    found = _graph_leaves(unroll.segment(step, state)[1])
     return [name for name, parameter in unroll.named_parameters() if id(parameter) in found]
 
 
-def graph_leaves(state: State) -> set[int]:
+def _graph_leaves(state: State) -> set[int]:
     """The ids of the tensors that an attached state depends on."""
-    waiting = [leaf.grad_fn for leaf in nest.leaves(state) if nest.is_float(leaf)]
-    seen, found = set(waiting), set()
+    ends = [leaf for leaf in nest.leaves(state) if nest.is_float(leaf)]
+    waiting, found = [leaf.grad_fn for leaf in ends], {id(leaf) for leaf in ends}
+    seen = set(waiting)
     while waiting:
         node = waiting.pop()
         if hasattr(node, "variable"):

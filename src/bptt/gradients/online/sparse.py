@@ -20,6 +20,7 @@ from bptt.errors import InputError
 from bptt.gradients.online import machine
 from bptt.gradients.online.forward import Influence, Online
 from bptt.gradients.online.group import Group
+from bptt.gradients.online.inside import closed
 from bptt.gradients.online.kept import Pattern
 from bptt.gradients.online.rows import jacobians, pulled, ravel, reached, trained
 from bptt.structure import Structure
@@ -114,13 +115,21 @@ class Plan:
         vector, moves = ravel(state), self.pattern.structure.moves
         before, direct = (colours.basis.to(vector) for colours in (self.pattern.before, self.pattern.direct))
         whole = [name for name in names if name not in moves]
+        found = None if whole else closed(unroll, step, state, self.pattern.structure.units)
+        if found is not None:
+            return _merged(before, found[0]), found[1]
         blocks: dict[str, Tensor] = {}
         if len(whole) < len(names):
             blocks |= pulled(unroll, [name for name in names if name in moves], step, state, direct)[1]
         if whole:
             everything, rest = jacobians(unroll, whole, step, state)
-            return before @ everything, blocks | rest
+            return _merged(before, everything), blocks | rest
         return pulled(unroll, [], step, state, before)[0], blocks
+
+
+def _merged(basis: Tensor, before: Tensor) -> Tensor:
+    """D by colour, of all of D: every number has a colour of its own, or rows of one colour add up."""
+    return before if len(basis) == before.shape[1] else basis @ before
 
 
 _PLANS: weakref.WeakKeyDictionary[Unroll, dict[float, Plan]] = weakref.WeakKeyDictionary()

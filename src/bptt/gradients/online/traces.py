@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bptt import nest
 from bptt.errors import InputError, did_you_mean
 from bptt.gradients.online.forward import Influence, Stepwise
 from bptt.gradients.online.inside import apart, driven, learned
@@ -62,7 +63,10 @@ class Traces(Stepwise):
     ) -> tuple[Tensor, State, Influence]:
         """The readout's gradient, the learning signal, what it says to everything at lag 0, and what it says to the traces."""
         inside = self.seen(unroll, step, state)
-        at_hidden, at_scores = unroll.backward(inside.loss, start=(inside.hidden, inside.scores))
+        hidden = nest.as_leaves(inside.outputs[-1])
+        scores, loss = unroll.read(step, hidden)
+        scores.retain_grad()
+        at_hidden, at_scores = unroll.backward(loss, start=(hidden, scores))
         moved: dict[str, Any] = {}
         if self.random:
             matrix = influence.get("feedback", self._matrix(at_scores, at_hidden))
@@ -75,7 +79,7 @@ class Traces(Stepwise):
             if entry.name in influence:
                 unroll.add({entry.name: _heard(told[id(layer)][:, 0], trace).view(entry.parameter.shape)})
             moved[entry.name] = (trace + driven(entry)).contiguous()
-        return inside.loss, inside.state, moved
+        return loss, inside.state, moved
 
     def _carried(
         self, layers: Sequence[Local], names: list[str], influence: Influence, reset: Tensor
