@@ -11,7 +11,7 @@ import torch
 from tiny_nets import run
 from torch import nn
 
-from bptt import RFLO, EProp, InputError, LanguageModel, SnAp, Truncated, Unroll, Window, nest
+from bptt import RFLO, EProp, InputError, LanguageModel, Truncated, Unroll, Window, nest
 from bptt.nn import GRU, LSTM, RNN, TDNN, LeakyRNN, OutputToHidden, Stack
 from bptt.testing import check_cell
 from bptt.testing.examples import HIDDEN, INPUTS, Problem, distance, exact, norm, problem
@@ -161,14 +161,6 @@ def test_against_a_slow_reference(name, rule):
 
 def test_without_loops_on_a_leaky_layer_they_are_one():
     assert distance(run(EProp(), *parts("leaky")), run(RFLO(), *parts("leaky"))) == 0
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_with_loops_it_is_snap_1(name):
-    """Two engines that share nothing but the pull: SnAp-1 stores what each weight does to its own unit."""
-    found, other = run(EProp(loops=True), *parts(name)), run(SnAp(1), *parts(name))
-    assert distance(found, other) <= 1e-12
-    assert distance(run(EProp(), *parts(name)), other) >= 1e-3
 
 
 def test_what_one_unit_does_to_itself_is_all_there_is_for_a_layer_of_one():
