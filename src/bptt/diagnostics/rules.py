@@ -6,7 +6,7 @@ Knows small models of every kind and the contract of strategies; must not know a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,6 +145,6 @@ def problem(cell: str) -> tuple[Unroll, Window, State]:
     return unroll, window, state
 
 
-def _markdown(table: list[tuple[str, ...]]) -> str:
+def _markdown(table: Sequence[tuple[str, ...]]) -> str:
     head, *body = [f"| {' | '.join(row)} |" for row in table]
     return "\n".join([head, "|" + "---|" * len(table[0]), *body])

@@ -67,7 +67,8 @@ def only_elman(inside: Inside, rule: str) -> Local:
     numbers, kinds = layer.recurrent.gain.shape[1:3]
     one_gain = all(torch.equal(entry.gain, layer.recurrent.gain) for entry in layer.entries)
     if more or numbers > 1 or kinds > 1 or not one_gain:
-        given = f"{len(inside.layers)} layers" if more else f"{numbers} numbers and {kinds} gates per unit"
+        cell = f"{kinds} gates" + (f" and {numbers} numbers" if numbers > 1 else "") + " per unit"
+        given = f"{len(inside.layers)} layers" if more else cell
         raise InputError(
             f"{rule} is for one layer whose units have one number and one weighted sum each: the Elman network, leaky or not",
             given,
