@@ -34,8 +34,8 @@ class Bucket(NamedTuple):
 
     numbers    [S, k] the numbers of the state in each set, n where there are fewer
     entries    [S, w] the parameter entries, P where there are fewer
-    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, in [C·n], or C·n for a zero; None: all of
-               D, as it is
+    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, in [C·n], C·n for a zero; None: all
+               of D, as it is
     places     where the block is moved directly, in [S·k·w]; None: everywhere
     sources    where that is found in I by colour, in [C·P]; None: it is all of I, as it is
     """
