@@ -20,8 +20,9 @@ from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.config import Setting, convert, format_strategy, parse_strategy
 from bptt.diagnostics import CreditMap, credit
-from bptt.diagnostics.credit_map import DRAWS, LARGEST
+from bptt.diagnostics.credit_map import DRAWS, LARGEST, has_map
 from bptt.diagnostics.cuts import Cuts, cuts
+from bptt.diagnostics.kept import NO_MAP, pattern
 from bptt.errors import InputError
 from bptt.gradients import citation
 from bptt.gradients.settings import step_count
@@ -95,7 +96,10 @@ def run(args: argparse.Namespace) -> int:
         show_all(args, table)
     elif text is None:
         told = [facts(one, format_strategy(one, table)) for one in strategies]
-        show_maps(args, told, list(maps_of(strategies, table, numbers)))
+        plain = args.output is None and numbers["steps"] is None
+        mapped = [one for one in strategies if has_map(one) or not plain]  # who asks for a map is told why there is none
+        maps = iter(list(maps_of(mapped, table, numbers)))
+        show_maps(args, told, [next(maps) if one in mapped else kept(one) for one in strategies])
     else:
         found = [(one, cuts(one, len(text), window=numbers["window"])) for one in strategies]
         show_cuts(args, text, [dataclasses.replace(row, strategy=format_strategy(one, table)) for one, row in found])
@@ -196,17 +200,29 @@ def paragraph(said: dict[str, Any], names: Sequence[str]) -> str:
     return f"{said['strategy']}\n{grid([(name, word(said, name)) for name in names], columns(), indent=2)}"
 
 
-def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap]) -> None:
-    """Facts and map of each strategy, and the picture of all."""
+def kept(strategy: Any) -> str:
+    """What is said of a rule instead of a map: what it keeps of the influence, if it looks some steps ahead."""
+    return pattern(strategy.reach) if hasattr(strategy, "reach") else f"{NO_MAP} What it gives your model: bptt compare."
+
+
+def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap | str]) -> None:
+    """Facts and map of each strategy, or what is said instead, and the picture of all maps."""
     if args.output:
-        draw_credit(maps, args.output)
+        draw_credit([found for found in maps if isinstance(found, CreditMap)], args.output)
     if args.json:
-        both = [{**said, "credit": found.to_json()} for said, found in zip(told, maps, strict=True)]
+        both = [
+            {**said, "credit": None if isinstance(found, str) else found.to_json()}
+            for said, found in zip(told, maps, strict=True)
+        ]
         emit({"strategies": both, **drawn(args)})
         return
     for said, found in zip(told, maps, strict=True):
-        print(paragraph({**said, "strategy": found.title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
-        print(f"\n{found.text(columns())}\n\n{textwrap.fill(found.summary(), columns())}\n\n{means(found)}\n")
+        title = said["strategy"] if isinstance(found, str) else found.title
+        print(paragraph({**said, "strategy": title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
+        if isinstance(found, str):
+            print(f"\n{found}\n")
+        else:
+            print(f"\n{found.text(columns())}\n\n{textwrap.fill(found.summary(), columns())}\n\n{means(found)}\n")
     say_drawn(args)
 
 
