@@ -48,7 +48,7 @@ def test_what_has_no_map_is_explained_all_the_same(cli: Cli, here: Path) -> None
     assert ended.code == 0 and "EProp has no credit map" in ended.out and "cite      Mujika et al. 2018" in ended.out
     assert (here / "map.svg").is_file()
     found = cli("explain", "eprop", "--json").json["strategies"][0]
-    assert found["credit"] is None and "bptt compare" in found["no_map"] and found["unbiased"] is False
+    assert found["credit"] is None and "bptt" in found["instead"] and found["unbiased"] is False
     ended = cli("explain", "eprop", "-o", "none.svg")
     assert ended.code == 2 and "no credit map" in ended.err and not (here / "none.svg").exists()
 

@@ -22,6 +22,7 @@ from bptt.config import Setting, convert, format_strategy, parse_strategy
 from bptt.diagnostics import CreditMap, credit
 from bptt.diagnostics.credit_map import DRAWS, LARGEST, NoMap
 from bptt.diagnostics.cuts import Cuts, cuts
+from bptt.diagnostics.kept import pattern
 from bptt.diagnostics.rules import rule_table
 from bptt.errors import InputError
 from bptt.gradients import citation
@@ -104,7 +105,11 @@ def run(args: argparse.Namespace) -> int:
         show_all(args, table)
     elif text is None:
         told = [facts(one, format_strategy(one, table)) for one in strategies]
-        show_maps(args, told, list(maps_of(strategies, table, numbers)))
+        maps = list(maps_of(strategies, table, numbers))
+        no_map = next((found for found in maps if isinstance(found, NoMap)), None)
+        if no_map and all(isinstance(found, NoMap) for found in maps) and (args.output or numbers["steps"] is not None):
+            raise no_map  # who asks for a map is told why there is none
+        show_maps(args, told, [kept(one, found) for one, found in zip(strategies, maps, strict=True)])
     else:
         found = [(one, cuts(one, len(text), window=numbers["window"])) for one in strategies]
         show_cuts(args, text, [dataclasses.replace(row, strategy=format_strategy(one, table)) for one, row in found])
@@ -209,30 +214,34 @@ def paragraph(said: dict[str, Any], names: Sequence[str]) -> str:
     return f"{said['strategy']}\n{grid([(name, word(said, name)) for name in names], columns(), indent=2)}"
 
 
-def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap | NoMap]) -> None:
-    """Facts and map of each strategy, or why it has none, and the picture of all maps."""
-    measured = [found for found in maps if not isinstance(found, NoMap)]
+def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap | str]) -> None:
+    """Facts and map of each strategy, or what is said instead, and the picture of all maps."""
     if args.output:
-        if not measured:
-            raise next(found for found in maps if isinstance(found, NoMap))
-        draw_credit(measured, args.output)
+        draw_credit([found for found in maps if isinstance(found, CreditMap)], args.output)
     if args.json:
         both = [{**said, **in_json(found)} for said, found in zip(told, maps, strict=True)]
         emit({"strategies": both, **drawn(args)})
         return
     for said, found in zip(told, maps, strict=True):
-        title = said["strategy"] if isinstance(found, NoMap) else found.title
+        title = said["strategy"] if isinstance(found, str) else found.title
         print(paragraph({**said, "strategy": title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
-        if isinstance(found, NoMap):
-            print(f"\n{textwrap.fill(str(found), columns())}\n")
+        if isinstance(found, str):
+            print(f"\n{found}\n")
             continue
         print(f"\n{found.text(columns())}\n\n{textwrap.fill(found.summary(), columns())}\n\n{means(found)}\n")
     say_drawn(args)
 
 
-def in_json(found: CreditMap | NoMap) -> dict[str, Any]:
-    """A map, or why there is none."""
-    return {"credit": None, "no_map": str(found)} if isinstance(found, NoMap) else {"credit": found.to_json()}
+def kept(strategy: Any, found: CreditMap | NoMap) -> CreditMap | str:
+    """The map, or what is said instead: what a rule keeps of the influence, if it looks ahead, or why there is no map."""
+    if not isinstance(found, NoMap):
+        return found
+    return pattern(strategy.reach) if hasattr(strategy, "reach") else textwrap.fill(str(found), columns())
+
+
+def in_json(found: CreditMap | str) -> dict[str, Any]:
+    """A map, or what is said instead."""
+    return {"credit": None, "instead": found} if isinstance(found, str) else {"credit": found.to_json()}
 
 
 def means(found: CreditMap) -> str:

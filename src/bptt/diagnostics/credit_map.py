@@ -186,10 +186,15 @@ def credit(
     return CreditMap(repr(strategy), mean, error, torch.stack(by_draw), largest, window if strategy.per_window else None)
 
 
+def has_map(strategy: Strategy) -> bool:
+    """Whether the gradient of a strategy is a weighted sum of credits."""
+    return strategy.unbiased or not strategy.online
+
+
 def _measurable(strategy: Strategy, steps: int) -> None:
     """InputError where a map would have no meaning, or no end."""
     require_strategy(strategy)
-    if strategy.online and not strategy.unbiased:
+    if not has_map(strategy):
         raise NoMap(
             f"{type(strategy).__name__} has no credit map: its gradient is not a weighted sum of credits",
             f"an online rule that leaves out {strategy.omits}",

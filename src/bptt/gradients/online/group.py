@@ -67,16 +67,16 @@ class Group:
 def _moved(bucket: Bucket, before: Tensor, fresh: Tensor, held: Tensor | None) -> Tensor:
     """One block, laid out in order, as one that is loaded is."""
     rows, (sets, numbers, entries) = len(fresh), bucket.shape
-    sources = bucket.sources
-    direct = fresh.flatten(1) if sources is None else fresh.flatten(1)[:, sources]
+    direct = fresh.flatten(1)
+    if bucket.sources is not None:
+        direct = direct.gather(1, bucket.sources.expand(rows, -1))  # several times as fast as an index
     if held is None:
         block = fresh.new_zeros(rows, sets, numbers, entries)
     else:
         block = _turned(bucket, before, held)
     if bucket.places is None:
         return block.add_(direct.view(block.shape))
-    flat = block.view(rows, -1)
-    flat[:, bucket.places] += direct
+    block.view(rows, -1).index_add_(1, bucket.places, direct)
     return block
 
 

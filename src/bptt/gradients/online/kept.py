@@ -34,7 +34,7 @@ class Bucket(NamedTuple):
 
     numbers    [S, k] the numbers of the state in each set, n where there are fewer
     entries    [S, w] the parameter entries, P where there are fewer
-    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, in [C·n], or C·n for a zero; None: all
+    transition [S, k, k] where the part of D that acts inside a set lies in D by colour, in [C·n], C·n for a zero; None: all
                of D, as it is
     places     where the block is moved directly, in [S·k·w]; None: everywhere
     sources    where that is found in I by colour, in [C·P]; None: it is all of I, as it is
@@ -91,20 +91,17 @@ class Pattern:
 
     def _sets(self, moves: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The numbers and the entries of each set."""
-        present = moves[moves >= 0].unique()
+        units, size, present = self.structure.units, self.structure.size, moves[moves >= 0].unique()
         if self.kept is None:
-            columns, which = [torch.tensor([unit]) for unit in present.tolist()], torch.arange(len(present))
+            own, which = _members(units, size), torch.arange(len(present))
+            numbers: Sequence[Tensor] = [own[unit] for unit in present.tolist()]
         else:
             masks, which = torch.unique(self.kept[:, present], dim=1, return_inverse=True)
-            columns = [mask.nonzero().squeeze(1) for mask in masks.unbind(1)]
-        owner = torch.full((self.structure.size + 2,), -1)
+            numbers = [mask[units].nonzero().squeeze(1) for mask in masks.unbind(1)]
+        owner = torch.full((size + 2,), -1)  # behind the units, where OUTPUT and NOTHING point: of no set
         owner[present] = which
-        found = []
-        for number, held in enumerate(_members(owner[moves], len(columns))):
-            numbers = torch.isin(self.structure.units, columns[number]).nonzero().squeeze(1)
-            if len(numbers):
-                found.append((numbers, held))
-        return found
+        entries = _members(owner[moves], len(numbers))
+        return [(some, held) for some, held in zip(numbers, entries, strict=True) if len(some)]
 
     def everything(self, entries: int) -> Bucket:
         """The bucket of parameters of which nothing is known: one set of all numbers and all entries."""
