@@ -33,13 +33,17 @@ if TYPE_CHECKING:
     )
     from bptt.forecasting import Forecaster
     from bptt.gradients import (
+        KFRTRL,
+        RFLO,
         RTRL,
         UORO,
         Adaptive,
         Checkpointed,
+        EProp,
         Full,
         PerOutput,
         Randomized,
+        SnAp,
         SyntheticGradient,
         Telescoping,
         Truncated,
@@ -57,7 +61,8 @@ _HOMES = {
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
-    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized SyntheticGradient Telescoping Truncated citation",
+    "gradients": "KFRTRL RFLO RTRL UORO Adaptive Checkpointed EProp Full PerOutput Randomized SnAp SyntheticGradient "
+    "Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
@@ -67,6 +72,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = ("counting", "gradients", "graph", "losses", "nn", "reference", "testing")
 
 __all__ = [
+    "KFRTRL",
+    "RFLO",
     "RTRL",
     "UORO",
     "Adaptive",
@@ -77,6 +84,7 @@ __all__ = [
     "ContractError",
     "Corpus",
     "DivergedError",
+    "EProp",
     "Estimate",
     "Forecaster",
     "Full",
@@ -91,6 +99,7 @@ __all__ = [
     "Series",
     "SeriesModel",
     "ShapeError",
+    "SnAp",
     "Strategy",
     "SyntheticGradient",
     "Telescoping",

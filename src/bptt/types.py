@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bptt.errors import ShapeError
+from bptt.structure import Structure
 
 State = Any
 
@@ -151,6 +152,52 @@ class Estimate:
     info: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
+class Entry(NamedTuple):
+    """How one parameter enters a step of a layer of H units that have G pre-activations and S numbers of state each.
+
+    parameter  [G·H, m], or [G·H] for a bias: row g·H + i belongs to pre-activation g of unit i
+    gain       [B, S, G, H]: the derivative of number s of unit i after the step by that pre-activation
+    source     [B, m], what the parameter is multiplied by; None for a bias, that is ones
+    name       the parameter's name in the model, "" where it has none
+    """
+
+    parameter: Tensor
+    gain: Tensor
+    source: Tensor | None
+    name: str = ""
+
+
+class Local(NamedTuple):
+    """One step of a layer as its units see it: all Jacobians of the step, in parts that belong to one unit each.
+
+        ∂s'_{k,i}/∂s_{l,j} = [i = j] own_{k,l,i} + [l = 0] Σ_g gain_{k,g,i} W_{g·H+i, j}
+        ∂s'_{k,i}/∂θ_{g·H+i, j} = gain_{k,g,i} source_j
+
+    s_{k,i} is number k of unit i: the k-th leaf [B, H] of the state; leaf 0 is the output, and the one that W reads.
+
+    own        [B, S, S, H]: to number k from number l of the same unit, by all ways but W
+    recurrent  the entry of W [G·H, H], whose source is leaf 0
+    entries    of every parameter of the layer, W's among them
+    """
+
+    own: Tensor
+    recurrent: Entry
+    entries: tuple[Entry, ...]
+
+
+class Inside(NamedTuple):
+    """The recurrent part of one step, taken apart.
+
+    layers   a `Local` per layer, from the input up
+    outputs  the output [B, 1, H] of each layer, attached to the parameters and to the layers below
+    state    after the step, attached
+    """
+
+    layers: tuple[Local, ...]
+    outputs: tuple[Tensor, ...]
+    state: State
+
+
 class Unroll(Protocol):
     """All that a strategy may know of a model: `bptt.Unroll` is the implementation."""
 
@@ -188,12 +235,24 @@ class Unroll(Protocol):
         """`segment` as a pure function of the parameters, always on the readable path."""
         ...
 
+    def local(self, window: Window, state: State) -> Inside | None:
+        """The recurrent part of a window of one step, taken apart; None: its layers do not say what goes on inside."""
+        ...
+
+    def read(self, window: Window, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the readout makes of the outputs [B, T, H] of the recurrent part, and the sum of the losses."""
+        ...
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters by the names that `add` and `pure` know."""
         ...
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step."""
+        ...
+
+    def structure(self) -> Structure:
+        """Which units a step moves by what, under the names of `named_parameters`; not named: moves everything."""
         ...
 
     def agree(self, value: Tensor) -> Tensor:

@@ -206,3 +206,17 @@ def test_json_has_no_number_that_is_none(cli: Cli, plugin: str) -> None:
 def test_a_name_that_cannot_be_drawn_is_refused_before_anything_is_measured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bptt.cli.explain.credit", None)
     assert cli("explain", "full", "-o", "map.gif").code == 2
+
+
+def test_a_rule_without_credits_is_told_by_what_it_keeps(cli: Cli) -> None:
+    ended = cli("explain", "snap:n=2")
+    assert ended.code == 0 and ended.err == ""
+    assert "2 · ████· " in ended.out and "17% of the influence is kept" in ended.out and "There is no credit map" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+    both = cli("explain", "snap:n=1", "full")
+    assert both.code == 0 and "8% of the influence" in both.out and "Every loss reaches back" in both.out
+    told = json.loads(cli("explain", "snap:n=1", "full", "--json").out)["strategies"]
+    assert told[0]["credit"] is None and told[1]["credit"]["steps"] >= 12
+    for asked in (["--steps", "8"], ["-o", "map.svg"]):
+        refused = cli("explain", "snap:n=1", *asked)
+        assert refused.code == 2 and "no credit map" in refused.err

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bptt import Full, InputError, Truncated, Unroll, Window, credit
+from bptt.diagnostics.credit_map import NoMap
 from bptt.diagnostics.cuts import Cuts, cuts
 from bptt.diagnostics.shades import pooled, shade
 from bptt.gradients import STRATEGIES, Stretches
@@ -143,8 +144,17 @@ def test_the_map_says_what_the_strategy_does_to_another_model(strategy):
     assert float(unroll.recurrent.cell.b.grad) == pytest.approx(float(wanted), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_every_strategy_of_the_house_can_be_measured(name):
+WITHOUT = {"snap": "weighted sum", "rflo": "weighted sum", "eprop": "weighted sum", "kfrtrl": "refuses the integrator"}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_strategies_without_a_map_say_why(name):
+    with pytest.raises(NoMap, match=f"no credit map.*{WITHOUT[name]}.*bptt compare"):
+        credit(STRATEGIES[name](**({"n": 1} if name == "snap" else {})), 9)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - WITHOUT.keys()))
+def test_every_other_strategy_of_the_house_can_be_measured(name):
     kind = STRATEGIES[name]
     needed = {field.name: 4 for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
     strategy = kind(**needed) if name != "checkpointed" else kind(slots=3)

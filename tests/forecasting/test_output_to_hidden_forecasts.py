@@ -86,7 +86,7 @@ def test_teacher_forcing_at_once_equals_step_by_step(anchor, loss):
     series, found = fitted("forced", anchor=anchor, harmonics=1, loss=loss, dropout=0.3)
     model = found.method.model.train()
     assert model.recurrent.forcing == 1 and model.dtype == torch.float64
-    data = found.method._data(series, 120).train
+    data = found.method.data(series, 120).train
     window = list(data.stream(3, 16, offset=False))[1]
     window.inputs.requires_grad_()
     state = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
@@ -127,7 +127,7 @@ def test_where_a_step_is_not_forced_it_knows_nothing_of_the_value_itself():
     series, found = fitted("scheduled", anchor="season", harmonics=1)
     model = found.method.model.train()
     model.recurrent.forcing = 0.5
-    window = list(found.method._data(series, 120).train.stream(3, 16, offset=False))[1]
+    window = list(found.method.data(series, 120).train.stream(3, 16, offset=False))[1]
     mask = forced(window.noise, 0.5)
     assert 0.2 < mask.double().mean() < 0.8
     state = torch.randn(3, 2, dtype=torch.float64)
@@ -147,7 +147,7 @@ def test_where_a_step_is_not_forced_it_knows_nothing_of_the_value_itself():
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_what_is_read_last_is_what_the_step_before_should_have_said(anchor):
     series, found = fitted("forced", anchor=anchor)
-    part = found.method._data(series, 120).train
+    part = found.method.data(series, 120).train
     first = max(found.method.features.reach, 1)
     np.testing.assert_array_equal(part.inputs[first:, -2:], part.targets[first - 1 : -1, :, 0])
     assert part.targets[first - 1 : -1, :, 1].all()

@@ -22,6 +22,8 @@ STRATEGIES = [
     bptt.RTRL(2),
     bptt.UORO(2, seed=1),
     bptt.SyntheticGradient(2, rate=0.5),
+    bptt.EProp(2),
+    bptt.SnAp(1, every=2),
 ]
 
 

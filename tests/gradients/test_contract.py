@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from bptt import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, SyntheticGradient, Telescoping, Truncated
+from bptt import (
+    KFRTRL,
+    RFLO,
+    RTRL,
+    UORO,
+    Adaptive,
+    Checkpointed,
+    EProp,
+    Full,
+    PerOutput,
+    Randomized,
+    SnAp,
+    SyntheticGradient,
+    Telescoping,
+    Truncated,
+)
 from bptt.gradients import STRATEGIES
 from bptt.testing import check_strategy
 from bptt.testing.examples import RECURRENT
@@ -35,7 +50,16 @@ OURS = [
     Checkpointed(budget="1MiB"),
     RTRL(every=15),
     UORO(every=15),
+    SnAp(n=1, every=15),
     SyntheticGradient(5),
+]
+# Each on cells that it takes.
+LOCAL = [
+    (KFRTRL(every=15), ["rnn", "leaky"]),
+    (RFLO(every=15), ["leaky"]),
+    (RFLO(every=15, feedback="random"), ["leaky"]),
+    (EProp(every=15), ["lstm", "gru-deep-dropout"]),
+    (EProp(every=15, loops=True, feedback="random"), ["gru"]),
 ]
 
 
@@ -43,6 +67,11 @@ OURS = [
 @pytest.mark.parametrize("strategy", OURS, ids=str)
 def test_every_strategy_keeps_the_contract(strategy):
     check_strategy(strategy)
+
+
+@pytest.mark.parametrize(("strategy", "recurrent"), LOCAL, ids=str)
+def test_rules_that_look_inside_keep_it_on_cells_that_they_take(strategy, recurrent):
+    check_strategy(strategy, recurrent=recurrent)
 
 
 @pytest.mark.filterwarnings("ignore:Randomized")
@@ -63,5 +92,5 @@ def test_on_every_kind_of_recurrent_module(strategy):
 
 
 def test_the_table_of_names_holds_every_strategy():
-    assert {type(strategy) for strategy in OURS} == set(STRATEGIES.values())
+    assert {type(strategy) for strategy in [*OURS, *(strategy for strategy, _ in LOCAL)]} == set(STRATEGIES.values())
     assert all(name == strategy.__name__.lower() for name, strategy in STRATEGIES.items())

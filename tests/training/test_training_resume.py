@@ -46,6 +46,8 @@ def model_of(cell: str) -> bptt.LanguageModel:
     torch.manual_seed(0)
     if cell in SETTINGS:
         return make_model("output-to-hidden", **SETTINGS[cell])
+    if cell == "one-hot rnn":
+        return make_model("rnn", embedding_size=0, layers=1)
     return make_model(Forgetful() if cell == "own" else cell)
 
 
@@ -63,6 +65,10 @@ CASES: dict[str, dict[str, Any]] = {
     "rtrl": {"cell": "lstm", "gradient": bptt.RTRL(7)},
     "uoro": {"cell": "gru", "gradient": bptt.UORO(7)},
     "synthetic gradient": {"cell": "lstm", "gradient": bptt.SyntheticGradient(7)},
+    "kfrtrl": {"cell": "one-hot rnn", "gradient": bptt.KFRTRL(7)},
+    "rflo": {"cell": "leaky-rnn", "gradient": bptt.RFLO(7, feedback="random", seed=2)},
+    "eprop": {"cell": "lstm", "gradient": bptt.EProp(7)},
+    "snap": {"cell": "lstm", "gradient": bptt.SnAp(1, every=7)},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
     "random": {"cell": "gru", "sampling": "random"},
@@ -120,6 +126,10 @@ SLOW = (
     "rtrl",
     "uoro",
     "synthetic gradient",
+    "kfrtrl",
+    "rflo",
+    "eprop",
+    "snap",
 )
 
 

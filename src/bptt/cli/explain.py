@@ -20,8 +20,10 @@ from bptt.cli.parser import Parser, add_setting
 from bptt.cli.plugin import with_plugins
 from bptt.config import Setting, convert, format_strategy, parse_strategy
 from bptt.diagnostics import CreditMap, credit
-from bptt.diagnostics.credit_map import DRAWS, LARGEST
+from bptt.diagnostics.credit_map import DRAWS, LARGEST, NoMap
 from bptt.diagnostics.cuts import Cuts, cuts
+from bptt.diagnostics.kept import pattern
+from bptt.diagnostics.rules import rule_table
 from bptt.errors import InputError
 from bptt.gradients import citation
 from bptt.gradients.settings import step_count
@@ -35,6 +37,7 @@ bptt explain --view cuts
 bptt explain --draw rnn --steps 3 --highlight h_3 -o rnn.svg
 bptt explain truncated:k1=2 --draw lstm --steps 4 --gradients -o cut.svg
 bptt explain --text "a line of your own" truncated:k1=5 randomized:mean=5 -o cuts.png
+bptt explain --view rules
 bptt explain randomized:mean=16 --cite
 """
 SETTINGS = [
@@ -44,9 +47,15 @@ SETTINGS = [
     Setting("seed", object, int | None, None, "of the first draw; none: as the strategy says"),
 ]
 CUT = ("randomized:mean=10", "truncated:k1=10", "full")
+ASKED = ["full", "truncated:k1=4", "rtrl", "uoro", "kfrtrl", "snap:n=1", "rflo", "eprop"]
+VIEWS = (
+    "map: weights by loss and lag; cuts: where one draw cuts a line of text; rules: which strategy is exact, unbiased, "
+    "biased or refused on which cell, found by asking [map]"
+)
 SHOWN = ("strategy", "exact", "unbiased", "omits", "cost", "memory")
 LEGEND = "│ no gradient passes; ▁▂▃… largest weight with which a loss reaches the character: 1, 2, 4, …"
 SOME = "; ┊ some losses end here"
+FACTS = ("leaves out", "time", "memory")
 PATIENCE = 2.0  # seconds before a bar appears
 
 
@@ -61,9 +70,7 @@ def parser() -> Parser:
         "[STRATEGY …]",
     )
     made.add_argument("strategy", nargs="*", metavar="STRATEGY", help="as for --gradient: full, truncated:k1=20,k2=40, …")
-    made.add_argument(
-        "--view", choices=("map", "cuts"), help="map: weights by loss and lag; cuts: where one draw cuts a line of text [map]"
-    )
+    made.add_argument("--view", choices=("map", "cuts", "rules"), help=VIEWS)
     made.add_argument("--text", metavar="TEXT", help="the line of text to cut [one of Python's documentation]")
     for setting in SETTINGS:
         add_setting(made, setting)
@@ -80,6 +87,9 @@ def run(args: argparse.Namespace) -> int:
     table = with_plugins(args.plugin)
     numbers = {setting.key: convert(setting, getattr(args, setting.key, setting.default)) for setting in SETTINGS}
     check_unused(args)
+    if args.view == "rules" and args.draw is None:
+        show_rules(args, numbers, table)
+        return 0
     if args.draw is not None:
         return run_drawing(args, [seeded(parse_strategy(one, table), numbers["seed"]) for one in args.strategy], numbers)
     text = line_of_text(args, numbers)
@@ -95,7 +105,11 @@ def run(args: argparse.Namespace) -> int:
         show_all(args, table)
     elif text is None:
         told = [facts(one, format_strategy(one, table)) for one in strategies]
-        show_maps(args, told, list(maps_of(strategies, table, numbers)))
+        maps = list(maps_of(strategies, table, numbers))
+        no_map = next((found for found in maps if isinstance(found, NoMap)), None)
+        if no_map and all(isinstance(found, NoMap) for found in maps) and (args.output or numbers["steps"] is not None):
+            raise no_map  # who asks for a map is told why there is none
+        show_maps(args, told, [kept(one, found) for one, found in zip(strategies, maps, strict=True)])
     else:
         found = [(one, cuts(one, len(text), window=numbers["window"])) for one in strategies]
         show_cuts(args, text, [dataclasses.replace(row, strategy=format_strategy(one, table)) for one, row in found])
@@ -152,14 +166,18 @@ def opening_line() -> str:
     return next(line for line in python_docs().decode().splitlines() if len(line) > 40)
 
 
-def maps_of(strategies: list[Any], table: Any, numbers: dict[str, int | None]) -> Iterator[CreditMap]:
-    """The credit map of each, over the same steps, with a bar for whoever waits."""
+def maps_of(strategies: list[Any], table: Any, numbers: dict[str, int | None]) -> Iterator[CreditMap | NoMap]:
+    """The credit map of each or why there is none, over the same steps, with a bar for whoever waits."""
     steps = telling(strategies) if numbers["steps"] is None else step_count("steps", numbers["steps"])
     for one in strategies:
         written = format_strategy(one, table)
         with counting(f"measuring {written}") as count:
-            found = credit(one, steps, draws=numbers["draws"], window=numbers["window"], progress=patient(count))
-        yield dataclasses.replace(found, strategy=written)
+            try:
+                found = credit(one, steps, draws=numbers["draws"], window=numbers["window"], progress=patient(count))
+            except NoMap as error:
+                yield error
+            else:
+                yield dataclasses.replace(found, strategy=written)
 
 
 def patient(count: Callable[[int, int], None]) -> Callable[[int, int], None]:
@@ -196,18 +214,34 @@ def paragraph(said: dict[str, Any], names: Sequence[str]) -> str:
     return f"{said['strategy']}\n{grid([(name, word(said, name)) for name in names], columns(), indent=2)}"
 
 
-def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap]) -> None:
-    """Facts and map of each strategy, and the picture of all."""
+def show_maps(args: argparse.Namespace, told: list[dict[str, Any]], maps: list[CreditMap | str]) -> None:
+    """Facts and map of each strategy, or what is said instead, and the picture of all maps."""
     if args.output:
-        draw_credit(maps, args.output)
+        draw_credit([found for found in maps if isinstance(found, CreditMap)], args.output)
     if args.json:
-        both = [{**said, "credit": found.to_json()} for said, found in zip(told, maps, strict=True)]
+        both = [{**said, **in_json(found)} for said, found in zip(told, maps, strict=True)]
         emit({"strategies": both, **drawn(args)})
         return
     for said, found in zip(told, maps, strict=True):
-        print(paragraph({**said, "strategy": found.title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
+        title = said["strategy"] if isinstance(found, str) else found.title
+        print(paragraph({**said, "strategy": title, "cite": cited(said["reference"])}, ("about", *SHOWN[1:], "cite")))
+        if isinstance(found, str):
+            print(f"\n{found}\n")
+            continue
         print(f"\n{found.text(columns())}\n\n{textwrap.fill(found.summary(), columns())}\n\n{means(found)}\n")
     say_drawn(args)
+
+
+def kept(strategy: Any, found: CreditMap | NoMap) -> CreditMap | str:
+    """The map, or what is said instead: what a rule keeps of the influence, if it looks ahead, or why there is no map."""
+    if not isinstance(found, NoMap):
+        return found
+    return pattern(strategy.reach) if hasattr(strategy, "reach") else textwrap.fill(str(found), columns())
+
+
+def in_json(found: CreditMap | str) -> dict[str, Any]:
+    """A map, or what is said instead."""
+    return {"credit": None, "instead": found} if isinstance(found, str) else {"credit": found.to_json()}
 
 
 def means(found: CreditMap) -> str:
@@ -230,6 +264,23 @@ def show_cuts(args: argparse.Namespace, text: str, rows: list[Cuts]) -> None:
         print(f"{row.strategy}\n{textwrap.fill(row.summary(), columns())}\n\n{row.text(text, columns())}\n")
     print(textwrap.fill(LEGEND + (SOME if any("┊" in row.marks for row in rows) else ""), columns()))
     say_drawn(args)
+
+
+def show_rules(args: argparse.Namespace, numbers: dict[str, int | None], table: Any) -> None:
+    """Ask the strategies on cells of every kind, and say what each leaves out, costs and holds."""
+    others = {**{f"--{key}": value for key, value in numbers.items()}, "--text": args.text, "--output": args.output}
+    given = [name for name, value in {**others, "--cite": args.cite or None}.items() if value is not None]
+    if given:
+        raise InputError("Asking strategies on cells has no such choice", ", ".join(given), "Leave it out")
+    strategies = {one: parse_strategy(one, table) for one in args.strategy or ASKED}
+    with counting("asking every strategy on every cell") as count:
+        found = rule_table(strategies, patient(count))
+    if args.json:
+        emit({"strategies": found.to_json()})
+        return
+    print(grid(found.rows(), columns()))
+    for name, said in found.facts.items():
+        print(f"\n{name}\n{grid(zip(FACTS, said, strict=True), columns(), indent=2)}")
 
 
 def drawn(args: argparse.Namespace) -> dict[str, str]:

@@ -32,6 +32,7 @@ from bptt.training.seeds import seed_everything
 GROUPS = {
     "text": "unit clean lower encoding newline valid test max_tokens min_freq vocab_limit reserved map_reserved",
     "model": "cell hidden_size layers embedding_size dropout tie_weights nonlinearity init",
+    "leaky-rnn cell": "leak",
     "tdnn cell": "kernel_size dilations",
     "output-to-hidden cell": "feedback teacher_forcing forcing_end forcing_schedule",
     "gradient through time": "gradient steps batch_size sampling block",

@@ -132,6 +132,10 @@ class CreditMap:
         return f"a loss reaches back {lags}, with weight 1; what lies before gets nothing"
 
 
+class NoMap(InputError):
+    """A strategy whose credits cannot be measured, and why."""
+
+
 def credit(
     strategy: Strategy,
     T: int,
@@ -154,8 +158,8 @@ def credit(
         window    steps of the windows that the strategy is handed; None: T. It matters only if the strategy is `per_window`
         progress  called with (draws done, draws wanted)
 
-    InputError for what is no strategy, for an online rule with a bias of its own, whose gradient is no weighted sum of credits,
-    and for a T too large.
+    InputError for what is no strategy and for a T too large; of these NoMap for an online rule with a bias of its own, whose
+    gradient is no weighted sum of credits, and for a rule that does not take the model.
 
     >>> import bptt
     >>> bptt.credit(bptt.Truncated(2), 4).by_lag()[0]
@@ -182,11 +186,16 @@ def credit(
     return CreditMap(repr(strategy), mean, error, torch.stack(by_draw), largest, window if strategy.per_window else None)
 
 
+def has_map(strategy: Strategy) -> bool:
+    """Whether the gradient of a strategy is a weighted sum of credits."""
+    return strategy.unbiased or not strategy.online
+
+
 def _measurable(strategy: Strategy, steps: int) -> None:
     """InputError where a map would have no meaning, or no end."""
     require_strategy(strategy)
-    if strategy.online and not strategy.unbiased:
-        raise InputError(
+    if not has_map(strategy):
+        raise NoMap(
             f"{type(strategy).__name__} has no credit map: its gradient is not a weighted sum of credits",
             f"an online rule that leaves out {strategy.omits}",
             "Compare its gradient with the exact one instead: bptt compare",
@@ -213,13 +222,18 @@ def _one_draw(strategy: Strategy, steps: int, window: int) -> Tensor:
     index = torch.arange(steps**2).view(steps, steps)
     own = torch.eye(steps, dtype=torch.bool)
     stream = Window.of(index, index, mask=own, noise=torch.zeros_like(index))
-    carry = strategy.start(unroll, steps)
     with warnings.catch_warnings():
         # What a strategy has to say of the growth of Jacobians, it says here of the integrator.
         warnings.simplefilter("ignore", UserWarning)
-        for start in range(0, steps + window, window):
-            for estimate in strategy.gradients(unroll, stream[:, start : start + window], carry):
-                carry = estimate.carry
+        try:
+            carry = strategy.start(unroll, steps)
+            for start in range(0, steps + window, window):
+                for estimate in strategy.gradients(unroll, stream[:, start : start + window], carry):
+                    carry = estimate.carry
+        except InputError as error:
+            name = type(strategy).__name__
+            wrong = f"{name} has no credit map: it refuses the integrator that weights are measured on"
+            raise NoMap(wrong, error.wrong, "Compare its gradient with the exact one instead: bptt compare") from error
     by_step = parameters.weight.grad
     assert by_step is not None
     lag = torch.arange(steps).view(-1, 1) - torch.arange(steps)

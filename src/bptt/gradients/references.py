@@ -51,6 +51,39 @@ TALLEC_OLLIVIER_2018 = """@inproceedings{tallec2018unbiased,
   year      = {2018},
 }"""
 
+MUJIKA_2018 = """@inproceedings{mujika2018approximating,
+  author    = {Asier Mujika and Florian Meier and Angelika Steger},
+  title     = {Approximating Real-Time Recurrent Learning with Random {Kronecker} Factors},
+  booktitle = {Advances in Neural Information Processing Systems 31},
+  year      = {2018},
+}"""
+
+MURRAY_2019 = """@article{murray2019local,
+  author  = {James M. Murray},
+  title   = {Local online learning in recurrent networks with random feedback},
+  journal = {eLife},
+  volume  = {8},
+  pages   = {e43299},
+  year    = {2019},
+}"""
+
+BELLEC_2020 = """@article{bellec2020solution,
+  author  = {Guillaume Bellec and Franz Scherr and Anand Subramoney and Elias Hajek and Darjan Salaj and Robert Legenstein
+             and Wolfgang Maass},
+  title   = {A solution to the learning dilemma for recurrent networks of spiking neurons},
+  journal = {Nature Communications},
+  volume  = {11},
+  pages   = {3625},
+  year    = {2020},
+}"""
+
+MENICK_2021 = """@inproceedings{menick2021practical,
+  author    = {Jacob Menick and Erich Elsen and Utku Evci and Simon Osindero and Karen Simonyan and Alex Graves},
+  title     = {Practical Real Time Recurrent Learning with a Sparse Approximation},
+  booktitle = {9th International Conference on Learning Representations},
+  year      = {2021},
+}"""
+
 BEATSON_ADAMS_2019 = """@inproceedings{beatson2019efficient,
   author    = {Alex Beatson and Ryan P. Adams},
   title     = {Efficient Optimization of Loops and Limits with Randomized Telescoping Sums},

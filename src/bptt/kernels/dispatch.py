@@ -69,7 +69,7 @@ def readable() -> Iterator[None]:
 
 
 def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Kernel:
-    """The kernel that runs `cell` ("elman", "lstm" or "gru") on `device` in `dtype`. Raises InputError for another cell.
+    """The kernel that runs `cell` ("elman", "leaky", "lstm", "gru") on `device` in `dtype`. Raises InputError for others.
 
     choose("gru").name                                   # "fused", or "readable" and the reason
     """
@@ -81,7 +81,8 @@ def choose(cell: str, device: torch.device | str = "cpu", dtype: torch.dtype = t
         return _plain(cell, "torch.func, forward-mode derivatives and jit.trace must see single operations")
     kind = device if isinstance(device, str) else device.type
     kernel = _COMPILED.get((cell, kind, dtype))
-    return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {kind} in {str(dtype).removeprefix('torch.')}")
+    wanted = f"{kind} in {str(dtype).removeprefix('torch.')}" if cell in KEEPS else f"the {cell} recurrence"
+    return kernel or _plain(cell, _WHY_NOT or f"there is no fused kernel for {wanted}")
 
 
 def observed() -> bool:
@@ -113,7 +114,7 @@ def _compiled() -> tuple[dict[tuple[str, str, torch.dtype], Kernel], str]:
             loaded.step,
             functools.partial(traced, loaded, cell),
         )
-        for cell in READABLE
+        for cell in KEEPS
         for dtype in TYPES
     }
     return kernels, ""

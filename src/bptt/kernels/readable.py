@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from bptt.kernels.elman.reference import elman
 from bptt.kernels.gru.reference import gru
+from bptt.kernels.leaky.reference import leaky
 from bptt.kernels.lstm.reference import lstm
 
-READABLE: dict[str, Callable[..., Any]] = {"elman": elman, "lstm": lstm, "gru": gru}
+READABLE: dict[str, Callable[..., Any]] = {"elman": elman, "lstm": lstm, "gru": gru, "leaky": leaky}
 
 
 def layer(

@@ -11,9 +11,9 @@ from torch import nn
 
 from bptt.models.parts import Embed, Following, OneHot, Readout
 from bptt.models.settings import LanguageSettings
-from bptt.nn import GRU, LSTM, RNN, TDNN, OutputToHidden
+from bptt.nn import GRU, LSTM, RNN, TDNN, LeakyRNN, OutputToHidden
 
-DROP_INS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+DROP_INS = {"rnn": RNN, "leaky-rnn": LeakyRNN, "lstm": LSTM, "gru": GRU}
 
 
 class Parts(NamedTuple):
@@ -44,7 +44,9 @@ def layer(s: LanguageSettings, size: int) -> nn.Module:
     width = s.width or size
     if s.cell == "tdnn":
         return TDNN(width, s.hidden_size, s.layers, s.kernel_size, s.dilations, s.nonlinearity, dropout=between)
-    extra: dict[str, Any] = {"nonlinearity": s.nonlinearity} if s.cell == "rnn" else {}
+    extra: dict[str, Any] = {"nonlinearity": s.nonlinearity} if s.cell in ("rnn", "leaky-rnn") else {}
+    if s.cell == "leaky-rnn":
+        extra["leak"] = s.leak
     return DROP_INS[s.cell](width, s.hidden_size, s.layers, dropout=between, batch_first=True, **extra)
 
 

@@ -7,6 +7,7 @@ nothing of layers. Gradients land in `.grad`, divided by `per`, a constant of th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 
@@ -21,7 +22,8 @@ from bptt.losses import cross_entropy
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
-from bptt.types import State, Window
+from bptt.structure import Structure
+from bptt.types import Inside, Local, State, Window
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -162,6 +164,45 @@ class Unroll(nn.Module):
         losses, after = self.losses(single, states)
         return after, torch.where(single.mask, losses, 0.0).squeeze(1)
 
+    def local(self, window: Window, state: State) -> Inside | None:
+        """The recurrent part of a window of one step, taken apart; None if its layers do not say what goes on inside."""
+        with self._precision(window):
+            found = self.recurrent.local(self._encoded(window), state, reset=resets(window), noise=window.noise)
+        if found is None:
+            return None
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        outputs, layers = zip(*found[0], strict=True)
+        return Inside(tuple(named(layer, names) for layer in layers), outputs, found[1])
+
+    def read(self, window: Window, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the readout makes of `hidden` [B, T, H], and the sum of the losses that count."""
+        with self._precision(window):
+            scores = self._part("readout", hidden, window)
+        return scores, masked_sum(self._loss(scores, window), window.mask)
+
+    def structure(self) -> Structure:
+        """Which units a step moves by what, as the recurrent layer says it, under the names of `named_parameters`.
+
+        A parameter that is used in a place of which nothing is said, or in two places that say different things, is left out:
+        it may move everything.
+        """
+        floats = [leaf for leaf in nest.leaves(self.initial_state(1)) if nest.is_float(leaf)]
+        numbers = sum(leaf.numel() for leaf in floats)
+        said = self.recurrent.structure()
+        found = Structure.unknown(numbers) if said is None else said.under("recurrent.")
+        if len(found.units) != numbers:
+            wrong = "The structure of the recurrent layer does not fit its state"
+            raise ContractError(wrong, f"{len(found.units)} units for {numbers} numbers", "Give one unit for each float number")
+        places: dict[int, list[str]] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            places.setdefault(id(parameter), []).append(name)
+        moves = {}
+        for names in places.values():
+            units = [found.moves.get(name) for name in names]
+            if units[0] is not None and all(other is not None and torch.equal(units[0], other) for other in units):
+                moves[names[0]] = units[0]
+        return dataclasses.replace(found, moves=moves)
+
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes: with one process, the value itself."""
         return value
@@ -217,6 +258,14 @@ class Unroll(nn.Module):
         if not nest.is_float(leaf):
             return leaf
         return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * self.per
+
+
+def named(layer: Local, names: Mapping[int, str]) -> Local:
+    """The layer with the names of its parameters; one that is computed from others, as a parametrization does, has none."""
+    recurrent, *entries = (
+        entry._replace(name=names.get(id(entry.parameter), "")) for entry in (layer.recurrent, *layer.entries)
+    )
+    return layer._replace(entries=tuple(entries), recurrent=recurrent)
 
 
 def masked_sum(losses: Tensor, mask: Tensor) -> Tensor:

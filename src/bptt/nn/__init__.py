@@ -8,6 +8,7 @@ from bptt.nn.dropout import Dropout
 from bptt.nn.forcing import scheduled
 from bptt.nn.gru import GRU
 from bptt.nn.init import from_scratch_
+from bptt.nn.leaky_rnn import LeakyRNN
 from bptt.nn.lookup import Lookup
 from bptt.nn.lstm import LSTM
 from bptt.nn.output_to_hidden import OutputToHidden
@@ -24,6 +25,7 @@ __all__ = [
     "TDNN",
     "Dropout",
     "Layer",
+    "LeakyRNN",
     "Lookup",
     "OutputToHidden",
     "Stack",

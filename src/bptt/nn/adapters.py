@@ -17,9 +17,14 @@ from bptt.errors import ContractError
 from bptt.kernels import choose
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
+from bptt.nn.local import local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
-from bptt.types import State
+from bptt.nn.structures import of_cell, of_layers
+from bptt.structure import Structure
+from bptt.types import Local, State
+
+Parts = tuple[list[tuple[Tensor, Local]], State]
 
 
 class Layer(nn.Module):
@@ -62,9 +67,29 @@ class Layer(nn.Module):
             _, state = self(x[:, step], state, reset=anew, noise=None if noise is None else noise[:, step])
         return nest.map(lambda *leaves: torch.stack([leaf.to(leaves[0].dtype) for leaf in leaves], 1), *before)
 
+    def local(
+        self, x: Tensor | Lookup, state: State, *, reset: Tensor | None = None, noise: Tensor | None = None
+    ) -> Parts | None:
+        """One step x [B, 1, I] taken apart: of every layer its output [B, 1, H] and a `Local`; and the state after it.
+
+        The Jacobians are those from the state that the step begins with, after a reset. None: this layer does not say.
+        """
+        x = x.dense() if isinstance(x, Lookup) else x
+        if reset is not None:
+            state = nest.where(reset[:, 0], self.initial_state(x.shape[0]), state)
+        return self.apart(x, state, noise)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        """`local` from a state that no reset meets."""
+        return None
+
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
         raise NotImplementedError
+
+    def structure(self) -> Structure | None:
+        """Which units a step moves by what; None: everything by everything, as far as is known."""
+        return None
 
 
 def rows_first(state: State) -> State:
@@ -92,6 +117,10 @@ class TorchStates(Layer):
             return h
         return h, torch.zeros(batch_size, count, layer.hidden_size, dtype=weight.dtype, device=weight.device)
 
+    def structure(self) -> Structure | None:
+        found = of_layers(self.layer)
+        return None if found is None else found.under("layer.")
+
     def call(self, x: Tensor, state: State, **masks: Tensor | None) -> tuple[Tensor, State]:
         """The module on x [B, T, I], whichever axis it wants first."""
         if self.layer.batch_first:
@@ -115,6 +144,12 @@ class DropIn(TorchStates):
         if found is None:
             return super().states(x, state, reset=reset, noise=noise)
         return nest.map(lambda *leaves: torch.stack(leaves, 2), *found)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        if hooked(self.layer) or not self.causal:
+            return None
+        parts, after = self.layer.local(x, rows_first(state), noise)
+        return parts, rows_first(after)
 
     def run(self, x: Any, state: State, masks: Masks) -> tuple[Tensor, State]:
         if isinstance(x, Lookup):
@@ -152,6 +187,16 @@ class TorchLayer(TorchStates):
             outputs.append(y)
         return torch.cat(outputs, 1), state
 
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        layer: Any = self.layer
+        if layer.num_layers > 1 or layer.bidirectional or layer.proj_size or hooked(layer):
+            return None
+        y, after = self.call(x, state)
+        weights = [getattr(layer, name) for name in layer._flat_weights_names]
+        extra = {"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}
+        kind = {"LSTM": "lstm", "GRU": "gru"}.get(layer.mode, "elman")
+        return [(y, local(kind, x[:, 0], nest.map(lambda leaf: leaf[:, 0], state), *weights, **extra))], after
+
     def cuts(self, borders: Borders, lengths: Tensor | None) -> list[int]:
         """Where pieces begin."""
         steps = range(1, len(borders.reset))
@@ -177,16 +222,33 @@ class TorchCell(Layer):
         zeros = torch.zeros(batch_size, self.cell.hidden_size, dtype=weight.dtype, device=weight.device)
         return (zeros, zeros.clone()) if self.kind == "lstm" else zeros
 
+    def structure(self) -> Structure:
+        leaves = 2 if self.kind == "lstm" else 1
+        return of_cell(self.cell, self.cell.hidden_size, self.kind != "elman", leaves=leaves).under("cell.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         cell = self.cell
-        extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
-        weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
         kernel = choose(self.kind, cell.weight_hh.device.type, cell.weight_hh.dtype)
-        return recur(kernel.function, x, state, *weights, masks=masks, **extra)
+        return recur(kernel.function, x, state, *self.weights(), masks=masks, **self.extra())
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        y, after = self.run(x, state, Masks())
+        return [(y, local(self.kind, x[:, 0], state, *self.weights(), **self.extra()))], after
+
+    def weights(self) -> list[Tensor]:
+        """The cell's parameters in the order of a kernel's arguments, None for a bias that it does not have."""
+        return [getattr(self.cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+    def extra(self) -> dict[str, Any]:
+        """Further arguments of the kernel."""
+        return {"nonlinearity": self.cell.nonlinearity} if self.kind == "elman" else {}
 
 
 class Cell(Layer):
-    """A user's cell: `forward(x[B, I], state) -> (y[B, H], state)` and `initial_state(batch_size)`, step by step."""
+    """A user's cell: `forward(x[B, I], state) -> (y[B, H], state)` and `initial_state(batch_size)`, step by step.
+
+    It may say what goes on inside a step: `local(x[B, I], state) -> Local`.
+    """
 
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
@@ -195,10 +257,21 @@ class Cell(Layer):
     def initial_state(self, batch_size: int) -> State:
         return self.cell.initial_state(batch_size)
 
+    def structure(self) -> Structure | None:
+        return declared(self.cell, "cell.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         reset, edge, lengths, _ = masks
         initial = None if reset is None else self.initial_state(x.shape[0])
         return walk(self.step, x.unbind(1), state, initial=initial, reset=reset, edge=edge, lengths=lengths)
+
+    def apart(self, x: Tensor, state: State, noise: Tensor | None) -> Parts | None:
+        if not hasattr(self.cell, "local"):
+            return None
+        y, after = self.step(x[:, 0], state)
+        with torch.no_grad():
+            found = self.cell.local(x[:, 0], state)
+        return [(y.unsqueeze(1), found)], after
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         result = self.cell(x, state)
@@ -226,6 +299,9 @@ class Given(Layer):
     def initial_state(self, batch_size: int) -> State:
         return self.layer.initial_state(batch_size)
 
+    def structure(self) -> Structure | None:
+        return declared(self.layer, "layer.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         given = {name: mask for name, mask in masks._asdict().items() if name in self.named}
         if masks.lengths is not None and "lengths" not in given:
@@ -235,6 +311,21 @@ class Given(Layer):
                 "Give its forward an argument lengths=None, or rows of equal length",
             )
         return self.layer(x, state, **given)
+
+
+def declared(module: nn.Module, prefix: str) -> Structure | None:
+    """What a module that somebody wrote says of its structure, under `prefix`; None if it says nothing, or is watched."""
+    says = getattr(module, "structure", None)
+    if not callable(says) or module._forward_hooks:
+        return None
+    found = says()
+    if found is None:
+        return None
+    if not isinstance(found, Structure):
+        raise ContractError(
+            f"The structure() of {type(module).__name__} is none", type(found).__name__, "Return a bptt.structure.Structure"
+        )
+    return found.under(prefix)
 
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

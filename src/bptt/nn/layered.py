@@ -18,9 +18,10 @@ from bptt.kernels.fused import FEW
 from bptt.kernels.observers import captured
 from bptt.nn import directions
 from bptt.nn.dropout import dropout
+from bptt.nn.local import local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
-from bptt.types import State
+from bptt.types import Local, State
 
 Run = Callable[[Any, int], tuple[Tensor, Any]]
 
@@ -152,6 +153,17 @@ class Layered(nn.RNNBase):
             return recur(trace, y, starts[layer], *self._weights(f"l{layer}"), masks=masks, **extra)
 
         return self._climb(x, masks, run)[1]
+
+    def local(self, x: Tensor, hx: State, noise: Tensor | None) -> tuple[list[tuple[Tensor, Local]], State]:
+        """One step x [B, 1, I] of every layer: its output [B, 1, H] and what goes on inside it; and the states after it."""
+        starts, extra = self._states(x.shape[0], hx), self._extra()
+
+        def run(y: Any, layer: int) -> tuple[Tensor, Any]:
+            out, ends = self._layer(y, layer, starts, Masks())
+            return out, ((out, local(self.cell, y[:, 0], starts[layer], *self._weights(f"l{layer}"), **extra)), *ends)
+
+        parts, ends = zip(*self._climb(x, Masks(noise=noise), run)[1], strict=True)
+        return list(parts), _gather(list(ends))
 
     def _climb(self, x: Tensor | Lookup, masks: Masks, run: Run) -> tuple[Tensor, list[Any]]:
         """x through `run(y, layer) -> (y, found)` of every layer, dropout in between: the last y, and all that was found."""

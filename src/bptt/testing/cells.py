@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bptt import nest
 from bptt.nn import adapt
 from bptt.testing.expect import expect
-from bptt.types import State
+from bptt.types import Local, State
 
 
 def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -> None:
@@ -30,7 +30,9 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
     * the outputs carry a gradient to inputs, parameters and the state before, equal to central differences;
     * a reset row starts from `initial_state`, with gradient to a learned one; edge weights and resets at any steps give what
       they mean, step by step, in outputs and gradients;
-    * one pass over T steps equals T passes over one.
+    * one pass over T steps equals T passes over one;
+    * where it says what goes on inside a step (`local`, see `bptt.types.Local`), that is what autograd finds;
+    * where it says what moves what, with `structure()`, the Jacobians of a step are zero wherever it says so, at a reset too.
 
     >>> check_cell(nn.GRUCell(3, 5), inputs=3)
     """
@@ -45,6 +47,8 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
     check_reset(layer, x, state)
     check_gradient(layer, x, state)
     check_edge(layer, x, state)
+    check_local(layer, x[:, :1], state)
+    check_structure(layer, x, state)
 
 
 def check_state(layer: Any, x: Tensor, state: State) -> None:
@@ -172,6 +176,94 @@ def by_steps(layer: Any, x: Tensor, state: State, reset: Tensor, edge: Tensor) -
         y, state = layer(x[:, t : t + 1], state)
         outputs.append(y)
     return torch.cat(outputs, 1)
+
+
+def check_local(layer: Any, x: Tensor, state: State) -> None:
+    """What a layer says of the inside of a step makes up the Jacobians of the step."""
+    start = nest.as_leaves(state)
+    found = layer.local(x, start)
+    if found is None:
+        return
+    parts, after = found
+    y, end = layer(x, state)
+    same = _close(parts[-1][0], y) and all(_close(a, b) for a, b in zip(nest.leaves(after), nest.leaves(end), strict=True))
+    _expect(same, "`local` takes another step than forward", "outputs and states must be the same")
+    first = nest.leaves(after)[0].flatten(1) if len(parts) == 1 else y[:, 0]
+    _expect(_close(first, y[:, 0]), "`local` is for cells whose output is leaf 0 of the state", "it is another")
+    for output, local in parts:
+        _expect(any(entry.parameter is local.recurrent.parameter for entry in local.entries), "W is no entry of its own", "")
+        check_entries(output[:, 0], local, 0)
+    if len(parts) == 1:
+        numbers = [leaf.flatten(1) for leaf in nest.leaves(after)]
+        for k, number in enumerate(numbers):
+            check_entries(number, parts[0][1], k)
+            check_recurrence(number, parts[0][1], k, nest.leaves(start))
+
+
+def check_entries(number: Tensor, local: Local, k: int) -> None:
+    """The gains and sources of the parameters, of number k [B, H] of every unit, summed over the rows."""
+    for unit in range(number.shape[1]):
+        points = [entry.parameter for entry in local.entries]
+        found = torch.autograd.grad(number[:, unit].sum(), points, retain_graph=True, allow_unused=True)
+        for entry, gradient in zip(local.entries, found, strict=True):
+            gain = entry.gain[:, k, :, unit]
+            driven = gain if entry.source is None else gain.unsqueeze(-1) * entry.source.unsqueeze(1)
+            wanted = torch.zeros_like(entry.parameter) if gradient is None else gradient
+            said = torch.zeros_like(wanted)
+            said.view(gain.shape[1], -1, *said.shape[1:])[:, unit] = driven.sum(0)
+            _expect(_close(said, wanted), "The gain or source of a parameter in `local` is wrong", f"unit {unit}, number {k}")
+
+
+def check_recurrence(number: Tensor, local: Local, k: int, start: list[Tensor]) -> None:
+    """What `own` and the recurrent weights say of number k [B, H] of every unit."""
+    gain, weight = local.recurrent.gain, local.recurrent.parameter
+    for unit in range(number.shape[1]):
+        found = torch.autograd.grad(number[:, unit].sum(), start, retain_graph=True, allow_unused=True)
+        for old, gradient in enumerate(found):
+            said = torch.zeros_like(number)
+            said[:, unit] = local.own[:, k, old, unit]
+            if old == 0:
+                said = said + gain[:, k, :, unit] @ weight.view(gain.shape[2], -1, weight.shape[1])[:, unit]
+            wanted = torch.zeros_like(said) if gradient is None else gradient.flatten(1)
+            _expect(
+                _close(said, wanted), "What `local` says of a unit's recurrence is wrong", f"number {k} from {old}, unit {unit}"
+            )
+
+
+def check_structure(layer: Any, x: Tensor, state: State) -> None:
+    """Nothing moves what the cell's `structure` says it does not move."""
+    found = layer.structure()
+    if found is None or not layer.causal:
+        return
+    named = dict(layer.named_parameters(remove_duplicate=False))
+    for name, units in found.moves.items():
+        _expect(name in named, "The structure names a parameter that there is not", name)
+        _expect(units.shape == named[name].shape, "The structure does not fit a parameter", f"{name}: {tuple(units.shape)}")
+    numbers = sum(leaf[0].numel() for leaf in nest.leaves(state) if nest.is_float(leaf))
+    _expect(len(found.units) == numbers, "The structure does not fit the state", f"{len(found.units)} units, {numbers} numbers")
+    alone = torch.eye(found.size, dtype=torch.bool)
+    coupling, within = (alone if matrix is None else matrix for matrix in (found.coupling, found.within))
+    reads = coupling[found.units][:, found.units]
+    for row, reset in ((0, False), (1, True)):
+        start = nest.as_leaves(nest.map(lambda leaf, row=row: leaf[row : row + 1], state))
+        _, after = layer(x[row : row + 1, :1], start, reset=torch.tensor([[reset]]))
+        numbers_after = torch.cat([leaf.flatten() for leaf in nest.leaves(after) if nest.is_float(leaf)])
+        before = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
+        for number, unit in enumerate(found.units.tolist()):
+            wanted = [*before, *(named[name] for name in found.moves)]
+            slopes = torch.autograd.grad(numbers_after[number], wanted, retain_graph=True, allow_unused=True)
+            back = torch.cat([_or_zeros(slope, leaf).flatten() for slope, leaf in zip(slopes, before, strict=False)])
+            stray = bool(back[~reads[number]].any())
+            _expect(not stray, "A unit is moved by one that its structure does not couple it to", f"unit {unit}")
+            for name, slope in zip(found.moves, slopes[len(before) :], strict=True):
+                units = found.moves[name]
+                allowed = (units >= 0) & within[unit][units.clamp_min(0)]
+                stray = bool(_or_zeros(slope, named[name])[~allowed].any())
+                _expect(not stray, "A parameter moves a unit that its structure does not name", f"{name}, unit {unit}")
+
+
+def _or_zeros(slope: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if slope is None else slope
 
 
 def _somewhere(state: State) -> State:

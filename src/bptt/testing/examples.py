@@ -46,6 +46,7 @@ class NestedCell(nn.Module):
 RECURRENT: dict[str, Callable[[], nn.Module]] = {
     "rnn": lambda: layers.RNN(INPUTS, HIDDEN),
     "rnn-relu": lambda: layers.RNN(INPUTS, HIDDEN, nonlinearity="relu"),
+    "leaky": lambda: layers.LeakyRNN(INPUTS, HIDDEN, leak=0.3),
     "rnn-identity": lambda: layers.RNN(INPUTS, HIDDEN, nonlinearity="identity"),
     "lstm": lambda: layers.LSTM(INPUTS, HIDDEN),
     "gru": lambda: layers.GRU(INPUTS, HIDDEN, batch_first=True),

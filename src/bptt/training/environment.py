@@ -46,4 +46,4 @@ PLAIN = {
     "tdnn": "torch's matrix products, over all steps of a stretch at once",
     "output-to-hidden": "plain torch operations, step by step unless every step is forced",
 }
-KERNELS = {"rnn": "elman", "lstm": "lstm", "gru": "gru"}
+KERNELS = {"rnn": "elman", "leaky-rnn": "leaky", "lstm": "lstm", "gru": "gru"}

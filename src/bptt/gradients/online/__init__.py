@@ -1,6 +1,10 @@
 """Gradients that run forward in time: what the past did to the state is carried along, and no step is ever revisited."""
 
+from bptt.gradients.online.eprop import EProp
+from bptt.gradients.online.kfrtrl import KFRTRL
+from bptt.gradients.online.rflo import RFLO
 from bptt.gradients.online.rtrl import RTRL
+from bptt.gradients.online.snap import SnAp
 from bptt.gradients.online.uoro import UORO
 
-__all__ = ["RTRL", "UORO"]
+__all__ = ["KFRTRL", "RFLO", "RTRL", "UORO", "EProp", "SnAp"]

@@ -24,8 +24,8 @@ from bptt.types import Carry, State, Unroll, Window
 Influence = Mapping[str, Any]
 
 
-class Online(Stretches):
-    """Base of the rules that run forward in time. Memory: position, open and past as of any stretch, and influence.
+class Stepwise(Stretches):
+    """Base of all that runs forward in time, step by step. Memory: position, open and past as of any stretch, and influence.
 
     A stretch of such a rule is what one update spends, `every` steps counted by stream position; no gradient is cut at its end.
     """
@@ -37,16 +37,13 @@ class Online(Stretches):
         step_count("every", self.every)
 
     @abc.abstractmethod
-    def credit(self, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
-        """The part of the gradient that came through the state.
+    def take(
+        self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int
+    ) -> tuple[Tensor, State, Influence]:
+        """Add the gradient of one step's losses; their sum, and the state and the influence after it.
 
-        Arguments: pull [B, n], ∂l_t/∂h_{t−1} by row, all float leaves of the state in one vector; influence, of h_{t−1}.
-        Returns the sum over the rows by parameter name.
+        Arguments: step, a window of one step; state, detached, and influence, before it; position of the step in the stream.
         """
-
-    @abc.abstractmethod
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> Influence:
-        """The influence after `step`, taken from `state` at a position of the stream. Nothing in it: none yet."""
 
     def nominal(self, steps: int) -> int:
         """One update spends the losses of `every` steps."""
@@ -67,15 +64,41 @@ class Online(Stretches):
         return super().start(unroll, batch_size)
 
     def spend(self, unroll: Unroll, stretch: Window, carry: Carry) -> tuple[Tensor, Carry]:
-        """Step by step: the gradient of each loss as it comes, then the influence moves on."""
+        """Step by step: the gradient of each loss as it comes."""
         state, memory = nest.detach(carry.state), carry.memory
         influence, position, losses = memory["influence"], memory["position"], []
         for step in (Window.cat(stretch[:, t : t + 1]) for t in range(stretch.steps)):
-            begin = nest.as_leaves(state)
-            loss, after = unroll.segment(step, begin)
-            pull = ravel(unroll.backward(loss, start=begin))
-            unroll.add(self.credit(pull, influence))
-            influence = self.moved(unroll, step, state, influence, position)
+            loss, after, influence = self.take(unroll, step, state, influence, position)
             state, position = nest.detach(after), position + 1
             losses.append(loss.detach())
         return torch.stack(losses).sum(), Carry(state, dict(memory, position=position, open=None, influence=influence))
+
+
+class Online(Stepwise):
+    """Base of the rules that carry the influence on the state, or what stands for it, and know what a pull on it gives."""
+
+    def credit(self, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
+        """The part of the gradient that came through the state.
+
+        Arguments: pull [B, n], ∂l_t/∂h_{t−1} by row, all float leaves of the state in one vector; influence, of h_{t−1}.
+        Returns the sum over the rows by parameter name.
+        """
+        raise NotImplementedError
+
+    def through(self, unroll: Unroll, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
+        """`credit`; a rule whose influence lies as the model's structure says overrides this instead."""
+        return self.credit(pull, influence)
+
+    @abc.abstractmethod
+    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> Influence:
+        """The influence after `step`, taken from `state` at a position of the stream. Nothing in it: none yet."""
+
+    def take(
+        self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int
+    ) -> tuple[Tensor, State, Influence]:
+        """The gradient with the state before the step held fixed, and what came through it; then the influence moves on."""
+        begin = nest.as_leaves(state)
+        loss, after = unroll.segment(step, begin)
+        pull = ravel(unroll.backward(loss, start=begin))
+        unroll.add(self.through(unroll, pull, influence))
+        return loss, after, self.moved(unroll, step, state, influence, position)
