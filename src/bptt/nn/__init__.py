@@ -9,7 +9,9 @@ from bptt.nn.forcing import scheduled
 from bptt.nn.gru import GRU
 from bptt.nn.init import from_scratch_
 from bptt.nn.lookup import Lookup
+from bptt.nn.lru import LRU
 from bptt.nn.lstm import LSTM
+from bptt.nn.mingru import MinGRU
 from bptt.nn.output_to_hidden import OutputToHidden
 from bptt.nn.recurrent import adapt
 from bptt.nn.replace import replace
@@ -19,12 +21,14 @@ from bptt.nn.tdnn import TDNN
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "RNN",
     "TDNN",
     "Dropout",
     "Layer",
     "Lookup",
+    "MinGRU",
     "OutputToHidden",
     "Stack",
     "adapt",
