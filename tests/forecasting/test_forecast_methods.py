@@ -16,7 +16,7 @@ from bptt.forecasting.features import Features
 from bptt.forecasting.recurrent import leavings
 
 SMALL = {"hidden_size": 5, "epochs": 2, "dtype": "float64", "horizon": 6, "batch_size": 2, "steps": 16}
-RECURRENT = ("rnn", "lstm", "gru", "tdnn")
+RECURRENT = ("rnn", "lstm", "gru", "lru", "mingru", "tdnn")
 
 
 def wave(count: int = 150, seed: int = 0, columns: int = 1, **settings) -> Series:
@@ -241,5 +241,5 @@ def test_what_is_known_beforehand_is_read_ahead():
 
 
 def test_the_table_names_every_model():
-    assert list(METHODS) == ["naive", "seasonal-naive", "drift", "linear", "mlp", "rnn", "lstm", "gru", "tdnn"]
+    assert list(METHODS) == ["naive", "seasonal-naive", "drift", "linear", "mlp", *RECURRENT]
     assert all(method.about and method.__doc__ for method in METHODS.values())

@@ -24,7 +24,7 @@ NAN = float("nan")
 
 
 def settings(model: str) -> dict:
-    return SMALL if model in ("rnn", "lstm", "gru", "tdnn") else {key: SMALL[key] for key in ("horizon",)}
+    return SMALL if model in ("rnn", "lstm", "gru", "lru", "mingru", "tdnn") else {key: SMALL[key] for key in ("horizon",)}
 
 
 @pytest.mark.parametrize("missing", ["previous", "linear"])
@@ -169,7 +169,7 @@ def test_intervals_of_a_logarithm_grow_with_the_level():
 def test_saved_and_loaded_it_says_the_same(model, tmp_path):
     times = np.arange("2000-01", "2010-01", dtype="datetime64[M]").astype("datetime64[us]")
     series = dataclasses.replace(wave(120, columns=2, targets=("a",), covariates=("b",)), times=times)
-    gradient = {"gradient": bptt.Truncated(7, 11)} if model in ("rnn", "lstm", "gru", "tdnn") else {}
+    gradient = {"gradient": bptt.Truncated(7, 11)} if model in ("rnn", "lstm", "gru", "lru", "mingru", "tdnn") else {}
     f = Forecaster(model, levels=(0.5, 0.9), **settings(model), **gradient).fit(series)
     f.save(tmp_path / "kept")
     again = Forecaster.load(tmp_path / "kept")

@@ -22,7 +22,7 @@ from bptt.metrics import MAE, RMSE, Measure, Score
 from bptt.models.parts import Readout
 from bptt.models.recurrent import RecurrentModel
 from bptt.models.unroll import Unroll
-from bptt.nn import GRU, LSTM, RNN, TDNN
+from bptt.nn import GRU, LRU, LSTM, RNN, TDNN, MinGRU
 from bptt.types import State
 
 
@@ -34,7 +34,7 @@ class SeriesSettings:
         hidden_size: hidden units H per layer
         layers: recurrent layers, one above the other
         dropout: share of units dropped between and after the layers while training
-        nonlinearity: of the rnn and tdnn cells: tanh, relu or identity
+        nonlinearity: of the rnn, lru and tdnn cells: tanh, relu or identity
         kernel_size: of the tdnn cell: how many steps a layer reads
         loss: squared (mean forecasts, judged by their RMSE) or absolute (median forecasts, judged by their MAE)
     """
@@ -92,12 +92,18 @@ def _delays(inputs: int, s: SeriesSettings) -> nn.Module:
     return TDNN(inputs, s.hidden_size, s.layers, s.kernel_size, nonlinearity=s.nonlinearity, dropout=between(s))
 
 
-def _gated(kind: type[nn.Module]) -> Callable[[int, SeriesSettings], nn.Module]:
+def _oscillators(inputs: int, s: SeriesSettings) -> nn.Module:
+    return LRU(inputs, s.hidden_size, s.layers, nonlinearity=s.nonlinearity, dropout=between(s))
+
+
+def _gated(kind: type[nn.Module], **extra: Any) -> Callable[[int, SeriesSettings], nn.Module]:
     def make(inputs: int, s: SeriesSettings) -> nn.Module:
         if s.nonlinearity != "tanh":
             given = f"nonlinearity={s.nonlinearity!r}"
-            raise InputError("Only the rnn and tdnn cells have a choice of nonlinearity", given, "Use rnn, or leave it out")
-        return kind(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True)
+            raise InputError(
+                "Only the rnn, lru and tdnn cells have a choice of nonlinearity", given, "Use rnn, or leave it out"
+            )
+        return kind(inputs, s.hidden_size, s.layers, dropout=between(s), **extra)
 
     return make
 
@@ -110,8 +116,10 @@ def between(s: SeriesSettings) -> float:
 # By name, what makes the recurrent part from the width of its inputs: outputs are as wide as hidden_size.
 CELLS: dict[str, Callable[[int, SeriesSettings], nn.Module]] = {
     "rnn": _elman,
-    "lstm": _gated(LSTM),
-    "gru": _gated(GRU),
+    "lstm": _gated(LSTM, batch_first=True),
+    "gru": _gated(GRU, batch_first=True),
+    "lru": _oscillators,
+    "mingru": _gated(MinGRU),
     "tdnn": _delays,
 }
 

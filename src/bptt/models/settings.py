@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bptt.errors import InputError, did_you_mean
 from bptt.nn.forcing import CURVES
 
-CELLS = ("rnn", "lstm", "gru", "tdnn", "output-to-hidden")
+CELLS = ("rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden")
 CHOICES: dict[str, tuple[str, ...]] = {
     "cell": CELLS,
     "nonlinearity": ("tanh", "relu", "identity"),
@@ -18,7 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # Settings that only some cells have.
 OWN = {
-    "nonlinearity": ("rnn", "tdnn", "output-to-hidden"),
+    "nonlinearity": ("rnn", "lru", "tdnn", "output-to-hidden"),
     "kernel_size": ("tdnn",),
     "dilations": ("tdnn",),
     **dict.fromkeys(("feedback", "teacher_forcing", "forcing_end", "forcing_schedule"), ("output-to-hidden",)),
@@ -30,13 +30,14 @@ class LanguageSettings:
     """What a language model is made of, apart from its vocabulary.
 
     Arguments:
-        cell: rnn, lstm, gru; tdnn: convolutions over the last tokens; output-to-hidden: its only memory is what it said
+        cell: rnn, lstm, gru; lru, mingru: linear in the past, all steps at once; tdnn: convolutions over the last tokens;
+            output-to-hidden: its only memory is what it said
         hidden_size: hidden units H per layer
         layers: recurrent layers, one above the other
         embedding_size: width of a token's vector; none: as hidden_size; 0: one-hot vectors, no embedding
         dropout: share of units dropped before, between and after the layers while training
         tie_weights: the readout uses the embedding's table as its weights
-        nonlinearity: of the rnn, tdnn and output-to-hidden cells: tanh, relu or identity
+        nonlinearity: of the rnn, lru, tdnn and output-to-hidden cells: tanh, relu or identity
         init: torch: torch's own; scratch: weights from N(0, 0.01²), zero biases
         kernel_size: of the tdnn cell: how many steps a layer reads
         dilations: of the tdnn cell: steps between two that a layer reads, one number per layer; none: 1, 2, 4, …
@@ -47,7 +48,7 @@ class LanguageSettings:
         forcing_schedule: how it goes there: linear, exponential or sigmoid
     """
 
-    cell: Literal["rnn", "lstm", "gru", "tdnn", "output-to-hidden"] = "gru"
+    cell: Literal["rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden"] = "gru"
     hidden_size: int = 256
     layers: int = 1
     embedding_size: int | None = None
