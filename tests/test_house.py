@@ -16,7 +16,7 @@ SOURCE = Path(bptt.__file__).parent
 # From the ground up: a room imports only rooms before it.
 ROOMS = [
     ["errors", "files"],
-    ["nest"],
+    ["nest", "structure"],
     ["reference", "graph"],
     ["types"],
     ["data"],
@@ -95,7 +95,7 @@ def test_the_public_names_are_these():
         *("BpttError", "CheckpointError", "ContractError", "DivergedError", "InputError", "Interrupted", "RunInUseError"),
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text", "credit"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
-        *("Checkpointed", "RTRL", "UORO", "LanguageModel", "Unroll", "diagnose"),
+        *("Checkpointed", "RTRL", "SnAp", "UORO", "LanguageModel", "Unroll", "diagnose"),
         *("Forecaster", "Series", "SeriesModel", "read_series"),
         *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
         *("counting", "gradients", "graph", "losses", "nn", "reference", "testing"),

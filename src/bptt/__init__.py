@@ -32,7 +32,19 @@ if TYPE_CHECKING:
         ShapeError,
     )
     from bptt.forecasting import Forecaster
-    from bptt.gradients import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated, citation
+    from bptt.gradients import (
+        RTRL,
+        UORO,
+        Adaptive,
+        Checkpointed,
+        Full,
+        PerOutput,
+        Randomized,
+        SnAp,
+        Telescoping,
+        Truncated,
+        citation,
+    )
     from bptt.metrics import Score, perplexity
     from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
@@ -45,7 +57,7 @@ _HOMES = {
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
-    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized Telescoping Truncated citation",
+    "gradients": "RTRL UORO Adaptive Checkpointed Full PerOutput Randomized SnAp Telescoping Truncated citation",
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
@@ -79,6 +91,7 @@ __all__ = [
     "Series",
     "SeriesModel",
     "ShapeError",
+    "SnAp",
     "Strategy",
     "Telescoping",
     "TextStream",

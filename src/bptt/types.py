@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bptt.errors import ShapeError
+from bptt.structure import Structure
 
 State = Any
 
@@ -194,6 +195,14 @@ class Unroll(Protocol):
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` rows before their first step."""
+        ...
+
+    def structure(self) -> Structure:
+        """Which units a step moves by what, under the names of `named_parameters`; not named: moves everything."""
+        ...
+
+    def local(self, window: Window, state: State) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The Jacobians of a window of one step in closed form, D [B, n, n] and I [B, m, …] by name; None: there is none."""
         ...
 
     def agree(self, value: Tensor) -> Tensor:

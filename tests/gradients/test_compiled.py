@@ -21,6 +21,7 @@ STRATEGIES = [
     bptt.Checkpointed(slots=2),
     bptt.RTRL(2),
     bptt.UORO(2, seed=1),
+    bptt.SnAp(1, every=2),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bptt import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, Telescoping, Truncated
+from bptt import RTRL, UORO, Adaptive, Checkpointed, Full, PerOutput, Randomized, SnAp, Telescoping, Truncated
 from bptt.gradients import STRATEGIES
 from bptt.testing import check_strategy
 from bptt.testing.examples import RECURRENT
@@ -35,6 +35,7 @@ OURS = [
     Checkpointed(budget="1MiB"),
     RTRL(every=15),
     UORO(every=15),
+    SnAp(n=1, every=15),
 ]
 
 

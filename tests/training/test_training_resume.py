@@ -61,6 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
     "checkpointed, own cell with torch's dropout": {"cell": "own", "gradient": bptt.Checkpointed(every=4)},
     "rtrl": {"cell": "lstm", "gradient": bptt.RTRL(7)},
     "uoro": {"cell": "gru", "gradient": bptt.UORO(7)},
+    "snap": {"cell": "lstm", "gradient": bptt.SnAp(1, every=7)},
     "several stretches, one update": {"cell": "lstm", "gradient": bptt.Truncated(5, 7, update="window")},
     "stretch over several windows": {"cell": "gru", "gradient": bptt.Truncated(40, 60), "save_every": 1},
     "random": {"cell": "gru", "sampling": "random"},
@@ -117,6 +118,7 @@ SLOW = (
     "step schedule, warmup",
     "rtrl",
     "uoro",
+    "snap",
 )
 
 

@@ -4,7 +4,7 @@ from bptt.gradients.adaptive import Adaptive
 from bptt.gradients.checkpointed import Checkpointed
 from bptt.gradients.full import Full
 from bptt.gradients.lags import Lags
-from bptt.gradients.online import RTRL, UORO
+from bptt.gradients.online import RTRL, UORO, SnAp
 from bptt.gradients.per_output import PerOutput
 from bptt.gradients.randomized import Randomized
 from bptt.gradients.references import citation
@@ -12,7 +12,7 @@ from bptt.gradients.stretches import Stretches
 from bptt.gradients.telescoping import Telescoping
 from bptt.gradients.truncated import Truncated
 
-OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive, Checkpointed, RTRL, UORO)
+OURS = (Full, Truncated, PerOutput, Randomized, Telescoping, Adaptive, Checkpointed, RTRL, UORO, SnAp)
 STRATEGIES = {strategy.__name__.lower(): strategy for strategy in OURS}
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Lags",
     "PerOutput",
     "Randomized",
+    "SnAp",
     "Stretches",
     "Telescoping",
     "Truncated",

@@ -51,6 +51,13 @@ TALLEC_OLLIVIER_2018 = """@inproceedings{tallec2018unbiased,
   year      = {2018},
 }"""
 
+MENICK_2021 = """@inproceedings{menick2021practical,
+  author    = {Jacob Menick and Erich Elsen and Utku Evci and Simon Osindero and Karen Simonyan and Alex Graves},
+  title     = {Practical Real Time Recurrent Learning with a Sparse Approximation},
+  booktitle = {9th International Conference on Learning Representations},
+  year      = {2021},
+}"""
+
 BEATSON_ADAMS_2019 = """@inproceedings{beatson2019efficient,
   author    = {Alex Beatson and Ryan P. Adams},
   title     = {Efficient Optimization of Loops and Limits with Randomized Telescoping Sums},

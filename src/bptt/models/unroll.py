@@ -7,6 +7,7 @@ nothing of layers. Gradients land in `.grad`, divided by `per`, a constant of th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,7 @@ from bptt.losses import cross_entropy
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
+from bptt.structure import Structure
 from bptt.types import State, Window
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -161,6 +163,44 @@ class Unroll(nn.Module):
         single = window.rows()
         losses, after = self.losses(single, states)
         return after, torch.where(single.mask, losses, 0.0).squeeze(1)
+
+    def structure(self) -> Structure:
+        """Which units a step moves by what, as the recurrent layer says it, under the names of `named_parameters`.
+
+        A parameter that is used in a place of which nothing is said, or in two places that say different things, is left out:
+        it may move everything.
+        """
+        floats = [leaf for leaf in nest.leaves(self.initial_state(1)) if nest.is_float(leaf)]
+        numbers = sum(leaf.numel() for leaf in floats)
+        said = self.recurrent.structure()
+        found = Structure.unknown(numbers) if said is None else said.under("recurrent.")
+        if len(found.units) != numbers:
+            wrong = "The structure of the recurrent layer does not fit its state"
+            raise ContractError(wrong, f"{len(found.units)} units for {numbers} numbers", "Give one unit for each float number")
+        places: dict[int, list[str]] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            places.setdefault(id(parameter), []).append(name)
+        moves = {}
+        for names in places.values():
+            units = [found.moves.get(name) for name in names]
+            if units[0] is not None and all(other is not None and torch.equal(units[0], other) for other in units):
+                moves[names[0]] = units[0]
+        return dataclasses.replace(found, moves=moves)
+
+    @torch.no_grad()
+    def local(self, window: Window, state: State) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The Jacobians of a window of one step in closed form, or None where there is none.
+
+        Returns D [B, n, n], and I of every parameter of the recurrent layer, [B, m, …]: how an entry moves each of the m
+        numbers of its unit, the one that `structure` names.
+        """
+        if self.autocast is not None:
+            return None
+        encoded = self._encoded(window)
+        x = encoded.dense() if isinstance(encoded, Lookup) else encoded
+        reset = resets(window)
+        found = self.recurrent.local(x[:, 0], state, None if reset is None else reset[:, 0])
+        return None if found is None else tuple(found.under("recurrent."))  # type: ignore[return-value]
 
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes: with one process, the value itself."""

@@ -17,8 +17,11 @@ from bptt.errors import ContractError
 from bptt.kernels import choose
 from bptt.kernels.walk import Borders, walk
 from bptt.nn.layered import Layered, recur
+from bptt.nn.local import Local, local
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
+from bptt.nn.structures import of_cell, of_layers
+from bptt.structure import Structure
 from bptt.types import State
 
 
@@ -66,6 +69,14 @@ class Layer(nn.Module):
         """The state of `batch_size` rows before their first step, made anew at every call, graph attached."""
         raise NotImplementedError
 
+    def structure(self) -> Structure | None:
+        """Which units a step moves by what; None: everything by everything, as far as is known."""
+        return None
+
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        """The Jacobians of one step of x [B, I] from `state` in closed form, reset [B]; None: there is no closed form."""
+        return None
+
 
 def rows_first(state: State) -> State:
     """torch's [layers, B, H] as [B, layers, H], or back."""
@@ -91,6 +102,20 @@ class TorchStates(Layer):
         if layer.mode != "LSTM":
             return h
         return h, torch.zeros(batch_size, count, layer.hidden_size, dtype=weight.dtype, device=weight.device)
+
+    def structure(self) -> Structure | None:
+        found = of_layers(self.layer)
+        return None if found is None else found.under("layer.")
+
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        layer = self.layer
+        weights = {f"{name}_l0": layer._parameters.get(f"{name}_l0") for name in WEIGHTS}
+        plain = layer.num_layers == 1 and self.causal and not layer.proj_size and not hooked(layer)
+        if not plain or weights["weight_ih_l0"] is None or weights["weight_hh_l0"] is None:
+            return None
+        extra = {"nonlinearity": nonlinearity(layer)} if layer.mode.startswith("RNN") else {}
+        one = nest.map(lambda leaf: leaf[:, 0], state)
+        return local(KINDS[layer.mode], weights, x, one, reset, **extra).under("layer.")
 
     def call(self, x: Tensor, state: State, **masks: Tensor | None) -> tuple[Tensor, State]:
         """The module on x [B, T, I], whichever axis it wants first."""
@@ -177,6 +202,17 @@ class TorchCell(Layer):
         zeros = torch.zeros(batch_size, self.cell.hidden_size, dtype=weight.dtype, device=weight.device)
         return (zeros, zeros.clone()) if self.kind == "lstm" else zeros
 
+    def structure(self) -> Structure:
+        leaves = 2 if self.kind == "lstm" else 1
+        return of_cell(self.cell, self.cell.hidden_size, self.kind != "elman", leaves=leaves).under("cell.")
+
+    def local(self, x: Tensor, state: State, reset: Tensor | None) -> Local | None:
+        weights = {name: self.cell._parameters.get(name) for name in WEIGHTS}
+        if weights["weight_ih"] is None or weights["weight_hh"] is None:
+            return None
+        extra = {"nonlinearity": self.cell.nonlinearity} if self.kind == "elman" else {}
+        return local(self.kind, weights, x, state, reset, **extra).under("cell.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         cell = self.cell
         extra = {"nonlinearity": cell.nonlinearity} if self.kind == "elman" else {}
@@ -194,6 +230,9 @@ class Cell(Layer):
 
     def initial_state(self, batch_size: int) -> State:
         return self.cell.initial_state(batch_size)
+
+    def structure(self) -> Structure | None:
+        return declared(self.cell, "cell.")
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         reset, edge, lengths, _ = masks
@@ -226,6 +265,9 @@ class Given(Layer):
     def initial_state(self, batch_size: int) -> State:
         return self.layer.initial_state(batch_size)
 
+    def structure(self) -> Structure | None:
+        return declared(self.layer, "layer.")
+
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         given = {name: mask for name, mask in masks._asdict().items() if name in self.named}
         if masks.lengths is not None and "lengths" not in given:
@@ -235,6 +277,30 @@ class Given(Layer):
                 "Give its forward an argument lengths=None, or rows of equal length",
             )
         return self.layer(x, state, **given)
+
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+KINDS = {"RNN_TANH": "elman", "RNN_RELU": "elman", "LSTM": "lstm", "GRU": "gru"}
+
+
+def nonlinearity(layer: nn.RNNBase) -> str:
+    """What an Elman layer, ours or torch's, does to its sum."""
+    return str(getattr(layer, "nonlinearity", "relu" if layer.mode == "RNN_RELU" else "tanh"))
+
+
+def declared(module: nn.Module, prefix: str) -> Structure | None:
+    """What a module that somebody wrote says of its structure, under `prefix`; None if it says nothing, or is watched."""
+    says = getattr(module, "structure", None)
+    if not callable(says) or module._forward_hooks:
+        return None
+    found = says()
+    if found is None:
+        return None
+    if not isinstance(found, Structure):
+        raise ContractError(
+            f"The structure() of {type(module).__name__} is none", type(found).__name__, "Return a bptt.structure.Structure"
+        )
+    return found.under(prefix)
 
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

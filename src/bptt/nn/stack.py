@@ -10,12 +10,14 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from bptt import nest
 from bptt.errors import ContractError
 from bptt.nn.adapters import Layer
 from bptt.nn.dropout import dropout as drop
 from bptt.nn.dropout import inner, probability
 from bptt.nn.masks import Masks
 from bptt.nn.recurrent import adapt
+from bptt.structure import Structure, stacked
 from bptt.types import State
 
 
@@ -47,6 +49,16 @@ class Stack(Layer):
 
     def initial_state(self, batch_size: int) -> State:
         return tuple(layer.initial_state(batch_size) for layer in self)
+
+    def structure(self) -> Structure:
+        parts = []
+        for depth, layer in enumerate(self):
+            found = layer.structure()
+            if found is None:
+                numbers = sum(leaf[0].numel() for leaf in nest.leaves(layer.initial_state(1)) if nest.is_float(leaf))
+                found = Structure.unknown(numbers)
+            parts.append(found.under(f"layers.{depth}."))
+        return parts[0] if len(parts) == 1 else stacked(parts)
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         ends = []

@@ -30,7 +30,8 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
     * the outputs carry a gradient to inputs, parameters and the state before, equal to central differences;
     * a reset row starts from `initial_state`, with gradient to a learned one; edge weights and resets at any steps give what
       they mean, step by step, in outputs and gradients;
-    * one pass over T steps equals T passes over one.
+    * one pass over T steps equals T passes over one;
+    * where it says what moves what, with `structure()`, the Jacobians of a step are zero wherever it says so, at a reset too.
 
     >>> check_cell(nn.GRUCell(3, 5), inputs=3)
     """
@@ -45,6 +46,7 @@ def check_cell(cell: nn.Module, *, inputs: int, rows: int = 4, steps: int = 5) -
     check_reset(layer, x, state)
     check_gradient(layer, x, state)
     check_edge(layer, x, state)
+    check_structure(layer, x, state)
 
 
 def check_state(layer: Any, x: Tensor, state: State) -> None:
@@ -172,6 +174,42 @@ def by_steps(layer: Any, x: Tensor, state: State, reset: Tensor, edge: Tensor) -
         y, state = layer(x[:, t : t + 1], state)
         outputs.append(y)
     return torch.cat(outputs, 1)
+
+
+def check_structure(layer: Any, x: Tensor, state: State) -> None:
+    """Nothing moves what the cell's `structure` says it does not move."""
+    found = layer.structure()
+    if found is None or not layer.causal:
+        return
+    named = dict(layer.named_parameters(remove_duplicate=False))
+    for name, units in found.moves.items():
+        _expect(name in named, "The structure names a parameter that there is not", name)
+        _expect(units.shape == named[name].shape, "The structure does not fit a parameter", f"{name}: {tuple(units.shape)}")
+    numbers = sum(leaf[0].numel() for leaf in nest.leaves(state) if nest.is_float(leaf))
+    _expect(len(found.units) == numbers, "The structure does not fit the state", f"{len(found.units)} units, {numbers} numbers")
+    alone = torch.eye(found.size, dtype=torch.bool)
+    coupling, within = (alone if matrix is None else matrix for matrix in (found.coupling, found.within))
+    reads = coupling[found.units][:, found.units]
+    for row, reset in ((0, False), (1, True)):
+        start = nest.as_leaves(nest.map(lambda leaf, row=row: leaf[row : row + 1], state))
+        _, after = layer(x[row : row + 1, :1], start, reset=torch.tensor([[reset]]))
+        numbers_after = torch.cat([leaf.flatten() for leaf in nest.leaves(after) if nest.is_float(leaf)])
+        before = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
+        for number, unit in enumerate(found.units.tolist()):
+            wanted = [*before, *(named[name] for name in found.moves)]
+            slopes = torch.autograd.grad(numbers_after[number], wanted, retain_graph=True, allow_unused=True)
+            back = torch.cat([_or_zeros(slope, leaf).flatten() for slope, leaf in zip(slopes, before, strict=False)])
+            stray = bool(back[~reads[number]].any())
+            _expect(not stray, "A unit is moved by one that its structure does not couple it to", f"unit {unit}")
+            for name, slope in zip(found.moves, slopes[len(before) :], strict=True):
+                units = found.moves[name]
+                allowed = (units >= 0) & within[unit][units.clamp_min(0)]
+                stray = bool(_or_zeros(slope, named[name])[~allowed].any())
+                _expect(not stray, "A parameter moves a unit that its structure does not name", f"{name}, unit {unit}")
+
+
+def _or_zeros(slope: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if slope is None else slope
 
 
 def _somewhere(state: State) -> State:

@@ -36,13 +36,17 @@ class Online(Stretches):
     def __post_init__(self) -> None:
         step_count("every", self.every)
 
-    @abc.abstractmethod
     def credit(self, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
         """The part of the gradient that came through the state.
 
         Arguments: pull [B, n], ∂l_t/∂h_{t−1} by row, all float leaves of the state in one vector; influence, of h_{t−1}.
         Returns the sum over the rows by parameter name.
         """
+        raise NotImplementedError
+
+    def through(self, unroll: Unroll, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
+        """`credit`; a rule whose influence lies as the model's structure says overrides this instead."""
+        return self.credit(pull, influence)
 
     @abc.abstractmethod
     def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> Influence:
@@ -74,7 +78,7 @@ class Online(Stretches):
             begin = nest.as_leaves(state)
             loss, after = unroll.segment(step, begin)
             pull = ravel(unroll.backward(loss, start=begin))
-            unroll.add(self.credit(pull, influence))
+            unroll.add(self.through(unroll, pull, influence))
             influence = self.moved(unroll, step, state, influence, position)
             state, position = nest.detach(after), position + 1
             losses.append(loss.detach())

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jacrev, jvp, vjp, vmap
+from torch.func import jvp, vjp, vmap
 
 from bptt import nest
 from bptt.errors import ContractError
@@ -43,12 +43,23 @@ def unravel(vector: Tensor, like: State) -> State:
 
 def reached(unroll: Unroll, step: Window, state: State) -> list[str]:
     """The names of the parameters that the state after `step` depends on, read off the graph: zeros count as well."""
-    live = {name: value.requires_grad_() for name, value in trained(unroll).items()}
-    ends = [leaf for leaf in nest.leaves(unroll.pure(live, step, state)[1]) if nest.is_float(leaf) and leaf.requires_grad]
-    if not ends or not live:
-        return []
-    found = torch.autograd.grad([leaf.sum() for leaf in ends], list(live.values()), allow_unused=True)
-    return [name for name, gradient in zip(live, found, strict=True) if gradient is not None]
+    found = _graph_leaves(unroll.segment(step, state)[1])
+    return [name for name, parameter in unroll.named_parameters() if id(parameter) in found]
+
+
+def _graph_leaves(state: State) -> set[int]:
+    """The ids of the tensors that an attached state depends on."""
+    ends = [leaf for leaf in nest.leaves(state) if nest.is_float(leaf)]
+    waiting, found = [leaf.grad_fn for leaf in ends], {id(leaf) for leaf in ends}
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        fresh = {later for later, _ in getattr(node, "next_functions", ())} - seen
+        seen |= fresh
+        waiting += fresh
+    return found
 
 
 def trained(unroll: Unroll) -> dict[str, Tensor]:
@@ -58,15 +69,24 @@ def trained(unroll: Unroll) -> dict[str, Tensor]:
 
 def jacobians(unroll: Unroll, names: Iterable[str], step: Window, state: State) -> tuple[Tensor, dict[str, Tensor]]:
     """D [B, n, n], and I of every named parameter, [B, n, …]."""
+    vector = ravel(state)
+    return pulled(unroll, names, step, state, torch.eye(vector.shape[1], dtype=vector.dtype, device=vector.device))
 
+
+def pulled(
+    unroll: Unroll, names: Iterable[str], step: Window, state: State, directions: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """`directions` D [B, C, n], and `directions` I of every named parameter, [B, C, …]; directions is [C, n]."""
     values = trained(unroll)
 
-    def row(step: Sequence[Tensor], state: State, params: Blocks, vector: Tensor) -> Any:
+    def row(step: Sequence[Tensor], state: State, params: Blocks, directions: Tensor, vector: Tensor) -> Any:
         # All parameters are handed over, so that none of them is reached as it lives in the model, with a graph.
         after = _after(unroll, step, state)
-        return jacrev(lambda params, vector: after({**values, **params}, vector), (0, 1))(params, vector)
+        pull: Any = vjp(lambda params, vector: after({**values, **params}, vector), params, vector)[1]
+        return vmap(pull)(directions)
 
-    blocks, before = by_row(row, step, state, {name: values[name] for name in names}, ravel(state), shared=1)
+    wanted = {name: values[name] for name in names}
+    blocks, before = by_row(row, step, state, wanted, directions, ravel(state), shared=2)
     return before, blocks
 
 

@@ -6,21 +6,12 @@ import dataclasses
 import math
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from bptt.errors import InputError
-from bptt.gradients.online import machine
-from bptt.gradients.online.forward import Influence, Online
-from bptt.gradients.online.rows import jacobians, ravel, reached, trained
+from bptt.gradients.online.sparse import Sparse
 from bptt.gradients.references import WILLIAMS_ZIPSER_1989
-from bptt.types import State, Unroll, Window
-
-GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class RTRL(Online):
+class RTRL(Sparse):
     """The exact gradient of every loss over the whole stream behind it, an update every `every` steps, no past kept.
 
     M_t = I_t + D_t M_{t−1},   D_t = ∂h_t/∂h_{t−1},   I_t = ∂h_t/∂θ with h_{t−1} fixed
@@ -51,38 +42,7 @@ class RTRL(Online):
     memory: ClassVar[str] = "O(nP) per row, whatever the length"
     reference: ClassVar[str] = WILLIAMS_ZIPSER_1989
 
-    def credit(self, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
-        """Σ_b q[b] M[b]."""
-        return {name: torch.einsum("bn,bn...->...", pull.to(block.dtype), block) for name, block in influence.items()}
-
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> dict[str, Tensor]:
-        """I + D M."""
-        names = list(dict.fromkeys([*influence, *reached(unroll, step, state)]))
-        if len(names) > len(influence):
-            _require_memory(unroll, names, ravel(state))
-        before, direct = jacobians(unroll, names, step, state)
-        return {name: _on(block, before, influence.get(name)) for name, block in direct.items()}
-
-
-def _on(direct: Tensor, before: Tensor, influence: Tensor | None) -> Tensor:
-    """I + D M of one parameter, [B, n, …]; a tensor of its own, laid out in order, as one that is loaded is."""
-    if influence is None:
-        return direct.clone(memory_format=torch.contiguous_format)
-    flat, held = (block.unsqueeze(-1).flatten(2) for block in (direct, influence))
-    return torch.baddbmm(flat, before.to(direct.dtype), held).view(influence.shape)
-
-
-def _require_memory(unroll: Unroll, names: list[str], vector: Tensor) -> None:
-    """InputError if the influence of these parameters, old and new beside each other, is more than the machine holds."""
-    values = trained(unroll)
-    rows, states = vector.shape
-    parameters = sum(values[name].numel() for name in names)
-    size = rows * states * sum(values[name].numel() * values[name].element_size() for name in names)
-    limit = machine.memory(vector.device)
-    if 2 * size > (math.inf if limit is None else limit):
-        raise InputError(
-            "RTRL would hold more than this machine's memory: the influence of every parameter on every number of the state",
-            f"{rows} rows × {states} numbers × {parameters:,} parameters: {size / GIB:,.1f} GiB, twice while a step is taken; "
-            f"the machine has {(limit or 0) / GIB:,.1f} GiB",
-            "Take fewer rows or a smaller model, or truncated:k1=64, whose memory is that of its stretch",
-        )
+    @property
+    def reach(self) -> float:
+        """As far as it takes."""
+        return math.inf
