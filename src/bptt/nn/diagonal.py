@@ -18,6 +18,7 @@ from bptt.nn.dropout import probability
 from bptt.nn.lookup import Lookup
 from bptt.nn.masks import Masks
 from bptt.nn.sizes import require_fit
+from bptt.structure import Structure, stacked
 from bptt.types import State
 
 
@@ -38,9 +39,16 @@ class Units(nn.Module):
         """h_0."""
         raise NotImplementedError
 
+    def structure(self) -> Structure | None:
+        """Which unit each parameter entry moves; no unit moves another. None: a hook may do anything."""
+        raise NotImplementedError
+
 
 class Diagonal(Layer):
-    """Layers of `Units` on top of each other, dropout in between. The state is a tuple, the h of each layer."""
+    """Layers of `Units` on top of each other, dropout in between. The state is a tuple, the h of each layer.
+
+    `RTRL` keeps one number (complex: two) per parameter and row where there is one layer, as no unit moves another.
+    """
 
     def __init__(self, input_size: int, units: list[Units], dropout: float) -> None:
         super().__init__()
@@ -49,6 +57,14 @@ class Diagonal(Layer):
     def initial_state(self, batch_size: int) -> State:
         units: Any = self.layers
         return tuple(each.zeros(batch_size) for each in units)
+
+    def structure(self) -> Structure | None:
+        units: Any = self.layers
+        found = [each.structure() for each in units]
+        if None in found:
+            return None
+        parts = [part.under(f"layers.{depth}.") for depth, part in enumerate(found)]
+        return parts[0] if len(parts) == 1 else stacked(parts)
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
         y, found = self._climb(x, state, masks)

@@ -17,6 +17,7 @@ from bptt.errors import InputError
 from bptt.kernels.elman.reference import activation
 from bptt.nn.diagonal import Diagonal, Units
 from bptt.nn.sizes import at_least
+from bptt.structure import OUTPUT, Structure
 
 
 class LRU(Diagonal):
@@ -128,3 +129,10 @@ class Oscillators(Units):
 
     def zeros(self, rows: int) -> Tensor:
         return self.nu.new_zeros(rows, len(self.nu), 2)
+
+    def structure(self) -> Structure | None:
+        units = torch.arange(len(self.nu))
+        own = {"nu": units, "theta": units, "gamma": units, "input": units.view(-1, 1, 1).expand(self.input.shape)}
+        aside = {name: torch.full(getattr(self, name).shape, OUTPUT) for name in ("output", "skip")}
+        held = self._parameters
+        return Structure(units.repeat_interleave(2), {name: moves for name, moves in (own | aside).items() if name in held})

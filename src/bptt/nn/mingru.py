@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bptt.nn.diagonal import Diagonal, Units
 from bptt.nn.sizes import at_least
+from bptt.structure import Structure, rows
 
 
 class MinGRU(Diagonal):
@@ -74,5 +75,13 @@ class GatedUnits(Units):
         return h
 
     def zeros(self, rows: int) -> Tensor:
-        weight = self.linear.weight
-        return weight.new_zeros(rows, len(weight) // 2)
+        return self.linear.weight.new_zeros(rows, self.linear.out_features // 2)
+
+    def structure(self) -> Structure | None:
+        if self.linear._forward_hooks:
+            return None
+        hidden = self.linear.out_features // 2
+        # A weight that is pruned or parametrized bears another name, and may then move everything.
+        named = self.linear.named_parameters(prefix="linear", recurse=False)
+        moves = {name: rows(each, hidden) for name, each in named if name in ("linear.weight", "linear.bias")}
+        return Structure(torch.arange(hidden), moves)
