@@ -67,8 +67,9 @@ class Diagonal(Layer):
         return parts[0] if len(parts) == 1 else stacked(parts)
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        # After the end of a row h and x are zeros, and without biases behind the recurrence so is what is read off them.
         y, found = self._climb(x, state, masks)
-        return masks.silence(y), tuple(end for _, end in found)
+        return y, tuple(end for _, end in found)
 
     @torch.no_grad()
     def states(self, x: Any, state: State, *, reset: Tensor | None = None, noise: Tensor | None = None) -> State:

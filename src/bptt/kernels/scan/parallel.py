@@ -60,13 +60,16 @@ class _Scan(torch.autograd.Function):
         if last is None:
             last = torch.zeros_like(state)
         links = a.conj() if edge is None else a.conj() * edge
-        before = torch.cat([state.unsqueeze(1), h[:, :-1]], 1)
         if differentiated_again((pull, last)):
-            before = before if edge is None else torch.lerp(before.detach(), before, edge.to(before.dtype))
             found = _recorded(links, pull, last)
         else:
             found = _returned(links.resolve_conj(), pull, last)
-        along = (found * before.conj()).sum_to_size(a.shape) if ctx.needs_input_grad[0] else None
+        along = None
+        if ctx.needs_input_grad[0]:
+            before = torch.cat([state.unsqueeze(1), h[:, :-1]], 1)
+            if edge is not None and torch.is_grad_enabled():
+                before = torch.lerp(before.detach(), before, edge.to(before.dtype))
+            along = (found * before.conj()).sum_to_size(a.shape)
         return along, found, links[:, 0] * found[:, 0], None
 
 
