@@ -17,7 +17,7 @@ from bptt.forecasting.recurrent import leavings
 from bptt.forecasting.table import make
 
 SMALL = {"hidden_size": 5, "epochs": 2, "dtype": "float64", "horizon": 6, "batch_size": 2, "steps": 16}
-RECURRENT = ("rnn", "lstm", "gru", "tdnn", "output-to-hidden")
+RECURRENT = ("rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden")
 
 
 def wave(count: int = 150, seed: int = 0, columns: int = 1, **settings) -> Series:
@@ -242,6 +242,5 @@ def test_what_is_known_beforehand_is_read_ahead():
 
 
 def test_the_table_names_every_model():
-    networks = ["rnn", "lstm", "gru", "tdnn", "output-to-hidden"]
-    assert list(METHODS) == ["naive", "seasonal-naive", "drift", "linear", "mlp", *networks]
+    assert list(METHODS) == ["naive", "seasonal-naive", "drift", "linear", "mlp", *RECURRENT]
     assert all(make(name, Forecaster(name)._how({})).about and method.__doc__ for name, method in METHODS.items())

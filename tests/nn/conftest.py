@@ -70,6 +70,8 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "cell": lambda: Counted(IN, H),
     "layer": lambda: OwnLayer(IN, H),
     "tdnn": lambda: bptt.nn.TDNN(IN, H, 2, 3, (2, 1), "relu"),
+    "lru": lambda: bptt.nn.LRU(IN, H, 2, 3, "tanh"),
+    "mingru": lambda: bptt.nn.MinGRU(IN, H, 2),
     "output to hidden": lambda: bptt.nn.OutputToHidden(IN, 4, H, feedback="softmax"),
     "forced": lambda: bptt.nn.OutputToHidden(IN - 1, H, 1, teacher=True, forcing=1.0),
     "stack": lambda: bptt.nn.Stack(Counted(IN, 4), nn.LSTMCell(4, H), bptt.nn.GRU(H, 2)),

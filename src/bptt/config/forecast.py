@@ -70,7 +70,7 @@ class JudgeSettings:
     """What forecasts, and how it is judged.
 
     Arguments:
-        model: naive, seasonal-naive, drift, linear, mlp, rnn, lstm, gru, tdnn or output-to-hidden
+        model: naive, seasonal-naive, drift, linear, mlp, rnn, lstm, gru, lru, mingru, tdnn or output-to-hidden
         folds: forecasts from so many origins in the past, none of which the model is trained on
         stride: steps from one origin to the next; none: the horizon
         refit: train anew before every fold, on all that lies before it

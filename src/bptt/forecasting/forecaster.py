@@ -28,7 +28,7 @@ HOME = {field.name: kind for kind, owner in KINDS.items() for field in dataclass
 
 
 class Forecaster:
-    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a network rnn, lstm, gru, tdnn, output-to-hidden.
+    """A model of series: naive, seasonal-naive, drift, linear, mlp, or a network: rnn, lstm, gru, lru, mingru, tdnn, …
 
     Arguments:
         model     its name

@@ -11,7 +11,7 @@ from torch import nn
 
 from bptt.models.parts import Embed, Following, OneHot, Readout
 from bptt.models.settings import LanguageSettings
-from bptt.nn import GRU, LSTM, RNN, TDNN, LeakyRNN, OutputToHidden
+from bptt.nn import GRU, LRU, LSTM, RNN, TDNN, LeakyRNN, MinGRU, OutputToHidden
 
 DROP_INS = {"rnn": RNN, "leaky-rnn": LeakyRNN, "lstm": LSTM, "gru": GRU}
 
@@ -44,6 +44,10 @@ def layer(s: LanguageSettings, size: int) -> nn.Module:
     width = s.width or size
     if s.cell == "tdnn":
         return TDNN(width, s.hidden_size, s.layers, s.kernel_size, s.dilations, s.nonlinearity, dropout=between)
+    if s.cell == "lru":
+        return LRU(width, s.hidden_size, s.layers, nonlinearity=s.nonlinearity, dropout=between)
+    if s.cell == "mingru":
+        return MinGRU(width, s.hidden_size, s.layers, dropout=between)
     extra: dict[str, Any] = {"nonlinearity": s.nonlinearity} if s.cell in ("rnn", "leaky-rnn") else {}
     if s.cell == "leaky-rnn":
         extra["leak"] = s.leak

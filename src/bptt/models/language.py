@@ -30,8 +30,8 @@ class LanguageModel(RecurrentModel):
     P(x_{t+1} | x_1 … x_t) = softmax(o_t),  o_t = h_t W_hqᵀ + b_q,  h_t = cell(encode(x_t), h_{t−1})
 
     Arguments:
-        cell      "rnn", "leaky-rnn", "lstm", "gru", "tdnn", "output-to-hidden", or your own recurrent layer or cell on inputs
-                  of the embedding's width
+        cell      "rnn", "leaky-rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden", or your own recurrent layer
+                  or cell on inputs of the embedding's width
         vocab     a `Vocabulary`, or its size (then text methods such as `generate` are not available)
         settings  the fields of `LanguageSettings` by name
 

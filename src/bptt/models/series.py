@@ -22,7 +22,7 @@ from bptt.models.parts import Readout
 from bptt.models.recurrent import RecurrentModel
 from bptt.models.series_settings import SeriesSettings
 from bptt.models.unroll import Unroll
-from bptt.nn import GRU, LSTM, RNN, TDNN, OutputToHidden
+from bptt.nn import GRU, LRU, LSTM, RNN, TDNN, MinGRU, OutputToHidden
 from bptt.types import State
 
 
@@ -65,8 +65,12 @@ def _delays(inputs: int, s: SeriesSettings) -> nn.Module:
     return TDNN(inputs, s.hidden_size, s.layers, s.kernel_size, nonlinearity=s.nonlinearity, dropout=between(s))
 
 
-def _gated(kind: type[nn.Module]) -> Callable[[int, SeriesSettings], nn.Module]:
-    return lambda inputs, s: kind(inputs, s.hidden_size, s.layers, dropout=between(s), batch_first=True)
+def _oscillators(inputs: int, s: SeriesSettings) -> nn.Module:
+    return LRU(inputs, s.hidden_size, s.layers, nonlinearity=s.nonlinearity, dropout=between(s))
+
+
+def _gated(kind: type[nn.Module], **extra: Any) -> Callable[[int, SeriesSettings], nn.Module]:
+    return lambda inputs, s: kind(inputs, s.hidden_size, s.layers, dropout=between(s), **extra)
 
 
 def between(s: SeriesSettings) -> float:
@@ -104,8 +108,10 @@ def output_to_hidden(inputs: int, outputs: int, s: SeriesSettings) -> Parts:
 # By name, what makes the parts from the width of inputs and outputs.
 CELLS: dict[str, Make] = {
     "rnn": _read_out(_elman),
-    "lstm": _read_out(_gated(LSTM)),
-    "gru": _read_out(_gated(GRU)),
+    "lstm": _read_out(_gated(LSTM, batch_first=True)),
+    "gru": _read_out(_gated(GRU, batch_first=True)),
+    "lru": _read_out(_oscillators),
+    "mingru": _read_out(_gated(MinGRU)),
     "tdnn": _read_out(_delays),
     "output-to-hidden": output_to_hidden,
 }

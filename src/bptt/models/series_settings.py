@@ -19,9 +19,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # Settings that only some cells have.
 OWN = {
-    "nonlinearity": ("rnn", "tdnn", "output-to-hidden"),
+    "nonlinearity": ("rnn", "lru", "tdnn", "output-to-hidden"),
     "kernel_size": ("tdnn",),
-    "layers": ("rnn", "lstm", "gru", "tdnn"),
+    "layers": ("rnn", "lstm", "gru", "lru", "mingru", "tdnn"),
     **dict.fromkeys(FORCING, ("output-to-hidden",)),
 }
 
@@ -34,7 +34,7 @@ class SeriesSettings(Taught):
         hidden_size: hidden units H per layer
         layers: recurrent layers, one above the other; the output-to-hidden cell has one
         dropout: share of units dropped between and after the layers while training
-        nonlinearity: of the rnn, tdnn and output-to-hidden cells: tanh, relu or identity
+        nonlinearity: of the rnn, lru, tdnn and output-to-hidden cells: tanh, relu or identity
         kernel_size: of the tdnn cell: how many steps a layer reads
         loss: squared (mean forecasts, judged by their RMSE) or absolute (median forecasts, judged by their MAE)
         teacher_forcing: of the output-to-hidden cell: 0: free running: it reads every value, and beside it what it had said;

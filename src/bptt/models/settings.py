@@ -10,7 +10,7 @@ from bptt.models.taught import FORCING, Taught, number, suit
 from bptt.nn.forcing import CURVES
 from bptt.nn.leaky_rnn import leak_share
 
-CELLS = ("rnn", "leaky-rnn", "lstm", "gru", "tdnn", "output-to-hidden")
+CELLS = ("rnn", "leaky-rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden")
 CHOICES: dict[str, tuple[str, ...]] = {
     "cell": CELLS,
     "nonlinearity": ("tanh", "relu", "identity"),
@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # Settings that only some cells have.
 OWN = {
-    "nonlinearity": ("rnn", "leaky-rnn", "tdnn", "output-to-hidden"),
+    "nonlinearity": ("rnn", "leaky-rnn", "lru", "tdnn", "output-to-hidden"),
     "leak": ("leaky-rnn",),
     "kernel_size": ("tdnn",),
     "dilations": ("tdnn",),
@@ -33,14 +33,14 @@ class LanguageSettings(Taught):
     """What a language model is made of, apart from its vocabulary.
 
     Arguments:
-        cell: rnn, lstm, gru; leaky-rnn: an rnn whose units move by a share; tdnn: convolutions over the last tokens;
-            output-to-hidden: its only memory is what it said
+        cell: rnn, lstm, gru; leaky-rnn: an rnn whose units move by a share; lru, mingru: linear in the past,
+            all steps at once; tdnn: convolutions over the last tokens; output-to-hidden: its only memory is what it said
         hidden_size: hidden units H per layer
         layers: recurrent layers, one above the other
         embedding_size: width of a token's vector; none: as hidden_size; 0: one-hot vectors, no embedding
         dropout: share of units dropped before, between and after the layers while training
         tie_weights: the readout uses the embedding's table as its weights
-        nonlinearity: of the rnn, leaky-rnn, tdnn and output-to-hidden cells: tanh, relu or identity
+        nonlinearity: of the rnn, leaky-rnn, lru, tdnn and output-to-hidden cells: tanh, relu or identity
         leak: of the leaky-rnn cell: the share of the way that a unit moves at a step, above 0, at most 1
         init: torch: torch's own; scratch: weights from N(0, 0.01²), zero biases
         kernel_size: of the tdnn cell: how many steps a layer reads
@@ -52,7 +52,7 @@ class LanguageSettings(Taught):
         forcing_schedule: how it goes there: linear, exponential or sigmoid
     """
 
-    cell: Literal["rnn", "leaky-rnn", "lstm", "gru", "tdnn", "output-to-hidden"] = "gru"
+    cell: Literal["rnn", "leaky-rnn", "lstm", "gru", "lru", "mingru", "tdnn", "output-to-hidden"] = "gru"
     hidden_size: int = 256
     layers: int = 1
     embedding_size: int | None = None

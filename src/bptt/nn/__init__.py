@@ -10,7 +10,9 @@ from bptt.nn.gru import GRU
 from bptt.nn.init import from_scratch_
 from bptt.nn.leaky_rnn import LeakyRNN
 from bptt.nn.lookup import Lookup
+from bptt.nn.lru import LRU
 from bptt.nn.lstm import LSTM
+from bptt.nn.mingru import MinGRU
 from bptt.nn.output_to_hidden import OutputToHidden
 from bptt.nn.recurrent import adapt
 from bptt.nn.replace import replace
@@ -20,6 +22,7 @@ from bptt.nn.tdnn import TDNN
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "RNN",
     "TDNN",
@@ -27,6 +30,7 @@ __all__ = [
     "Layer",
     "LeakyRNN",
     "Lookup",
+    "MinGRU",
     "OutputToHidden",
     "Stack",
     "adapt",

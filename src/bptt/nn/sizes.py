@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bptt.errors import InputError
+from torch import Tensor
+
+from bptt import nest
+from bptt.errors import InputError, ShapeError
 
 
 def at_least(least: int, name: str, value: Any) -> int:
@@ -14,3 +17,14 @@ def at_least(least: int, name: str, value: Any) -> int:
             f"{name} must be a whole number, at least {least}", f"{name}={value!r}", f"Give for example {least + 2}"
         )
     return value
+
+
+def require_fit(layer: Any, x: Tensor, state: Any, inputs: int) -> None:
+    """ShapeError for inputs [B, T, I] of another size than `inputs`, or a state of another shape than the layer's own."""
+    if x.shape[2] != inputs:
+        todo = f"Give them as [B, T, {inputs}]"
+        raise ShapeError("The inputs do not fit the layer", str(tuple(x.shape)), todo)
+    for leaf, wanted in zip(nest.leaves(state), nest.leaves(layer.initial_state(x.shape[0])), strict=True):
+        if leaf.shape != wanted.shape:
+            given, todo = str(tuple(leaf.shape)), f"Give {tuple(wanted.shape)}, or what the layer returned"
+            raise ShapeError("The state does not fit the layer", given, todo)

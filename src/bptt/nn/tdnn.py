@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bptt.errors import InputError, ShapeError
+from bptt.errors import InputError
 from bptt.kernels.elman.reference import activation
 from bptt.nn.adapters import Layer
 from bptt.nn.delays import Delays
 from bptt.nn.dropout import dropout as drop
 from bptt.nn.dropout import probability
 from bptt.nn.masks import Masks
-from bptt.nn.sizes import at_least
+from bptt.nn.sizes import at_least, require_fit
 from bptt.types import State
 
 
@@ -95,7 +95,8 @@ class TDNN(Layer):
         )
 
     def run(self, x: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
-        self._check(x, state)
+        first: Any = self.layers[0]
+        require_fit(self, x, state, first.in_channels)
         delays = Delays(masks, x.shape[1], (self.kernel_size - 1) * max(self.dilations))
         ends = []
         for depth, before in enumerate(state):
@@ -106,17 +107,6 @@ class TDNN(Layer):
             ends.append(delays.line(values, before.shape[1]))
             x = self._convolved(depth, values, delays).transpose(0, 1)
         return masks.silence(x), tuple(ends)
-
-    def _check(self, x: Tensor, state: State) -> None:
-        """ShapeError for inputs of another size, and for a past of another length."""
-        first: Any = self.layers[0]
-        if x.shape[2] != first.in_channels:
-            given, todo = str(tuple(x.shape)), f"Give them as [B, T, {first.in_channels}]"
-            raise ShapeError("The inputs do not fit the layer", given, todo)
-        for leaf, wanted in zip(state, self.initial_state(x.shape[0]), strict=True):
-            if leaf.shape != wanted.shape:
-                given, todo = str(tuple(leaf.shape)), f"Give {tuple(wanted.shape)}, or what the layer returned"
-                raise ShapeError("The state does not fit the layer", given, todo)
 
     def _convolved(self, depth: int, values: Tensor, delays: Delays) -> Tensor:
         """One layer [T, B, H] over `values` [D + T, B, I], the delay line before the first step and the inputs of the steps."""

@@ -56,6 +56,8 @@ RECURRENT: dict[str, Callable[[], nn.Module]] = {
     "stack": lambda: layers.Stack(NestedCell(), nn.LSTMCell(HIDDEN, HIDDEN), dropout=0.2),
     "nested": NestedCell,
     "tdnn": lambda: layers.TDNN(INPUTS, HIDDEN, 2, 3, (1, 3), dropout=0.2),
+    "lru": lambda: layers.LRU(INPUTS, HIDDEN, 2, 3, "tanh", dropout=0.2),
+    "mingru": lambda: layers.MinGRU(INPUTS, HIDDEN, 2, dropout=0.2),
     "output-to-hidden": lambda: layers.OutputToHidden(INPUTS, 7, HIDDEN, feedback="softmax", dropout=0.2),
 }
 

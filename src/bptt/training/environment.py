@@ -42,7 +42,10 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+SCAN = "a scan over all steps of a stretch in torch's operations"
 PLAIN = {
+    "lru": SCAN,
+    "mingru": SCAN,
     "tdnn": "torch's matrix products, over all steps of a stretch at once",
     "output-to-hidden": "plain torch operations, step by step unless every step is forced",
 }
