@@ -96,7 +96,7 @@ def test_the_public_names_are_these():
         *("ShapeError", "Corpus", "TextStream", "Tokens", "Vocabulary", "open_corpus", "read_text", "credit"),
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
         *("Checkpointed", "RTRL", "UORO", "LanguageModel", "Unroll", "diagnose"),
-        *("Forecaster", "Series", "SeriesModel", "read_series"),
+        *("Forecaster", "Series", "SeriesModel", "read_series", "read_task"),
         *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
         *("counting", "gradients", "graph", "losses", "nn", "reference", "testing"),
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bptt import counting, gradients, graph, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
     from bptt.data.series import Series, read_series
+    from bptt.data.tasks import read_task
     from bptt.diagnostics import compare, credit, diagnose
     from bptt.errors import (
         BpttError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
     "data.series": "Series read_series",
+    "data.tasks": "read_task",
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
@@ -101,6 +103,7 @@ __all__ = [
     "open_corpus",
     "perplexity",
     "read_series",
+    "read_task",
     "read_text",
     "reference",
     "testing",

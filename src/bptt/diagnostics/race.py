@@ -80,7 +80,7 @@ def held_out(corpus: Corpus) -> Tokens:
     """The text that judges a race: the beginning of the validation part; InputError without one."""
     if corpus.valid is None or len(corpus.valid) < 2:
         raise InputError("A race needs held-out text to judge by", "no validation part", "Keep some, for example valid=0.1")
-    return Tokens(corpus.valid.ids[:HELD_OUT])
+    return corpus.valid.head(HELD_OUT)
 
 
 class Runner:

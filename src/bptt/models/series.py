@@ -21,6 +21,7 @@ from bptt.errors import ContractError, InputError, did_you_mean
 from bptt.metrics import MAE, RMSE, Measure, Score
 from bptt.models.parts import Readout
 from bptt.models.recurrent import RecurrentModel
+from bptt.models.settings import LanguageSettings
 from bptt.models.unroll import Unroll
 from bptt.nn import GRU, LSTM, RNN, TDNN
 from bptt.types import State
@@ -61,6 +62,17 @@ class SeriesSettings:
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as plain JSON."""
         return dataclasses.asdict(self)
+
+
+def series_settings(said: LanguageSettings) -> dict[str, Any]:
+    """What the settings of a language model mean for a model of numbers; InputError for one that it does not have."""
+    taken = {"cell", *(field.name for field in dataclasses.fields(SeriesSettings))}
+    given = vars(said)
+    for field in dataclasses.fields(said):
+        if field.name not in taken and given[field.name] != field.default:
+            todo = f"Leave {field.name} out"
+            raise InputError("A model of numbers has no such setting", f"{field.name}={given[field.name]!r}", todo)
+    return {name: value for name, value in given.items() if name in taken}
 
 
 def squared(outputs: Tensor, targets: Tensor) -> Tensor:
