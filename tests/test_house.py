@@ -97,7 +97,7 @@ def test_the_public_names_are_these():
         *("Carry", "Estimate", "Strategy", "Window", "Full", "Truncated", "PerOutput", "Randomized", "Telescoping", "Adaptive"),
         *("Checkpointed", "RTRL", "UORO", "LanguageModel", "Unroll", "diagnose"),
         *("Forecaster", "Series", "SeriesModel", "read_series", "read_task"),
-        *("Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
+        *("OnlineLearner", "Run", "Score", "citation", "compare", "fit", "load", "perplexity"),
         *("counting", "gradients", "graph", "losses", "nn", "reference", "testing"),
     }
 

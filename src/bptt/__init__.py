@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
     from bptt.training.fit import fit
+    from bptt.training.online import OnlineLearner
     from bptt.types import Carry, Estimate, Strategy, Window
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
+    "training.online": "OnlineLearner",
     "types": "Carry Estimate Strategy Window",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -73,6 +75,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "LanguageModel",
+    "OnlineLearner",
     "PerOutput",
     "Randomized",
     "Run",
