@@ -277,7 +277,7 @@ def alive(learner, steps):
         learner.observe(x, y)
     del window
     gc.collect()
-    return sum(isinstance(one, torch.Tensor) for one in gc.get_objects()), tracemalloc.get_traced_memory()[0]
+    return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects()), tracemalloc.get_traced_memory()[0]
 
 
 def flat(strategy, steps):
