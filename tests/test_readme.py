@@ -15,9 +15,13 @@ from bptt.testing.examples import problem
 
 README = Path(__file__).parents[1] / "README.md"
 PYTHON = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+ALONE = ("online.md", "tasks.md")  # pages whose Python needs nothing but themselves
 PAGES = {
     page.stem: blocks
-    for page in sorted((README.parent / "docs" / "gradients").glob("*.md"))
+    for page in [
+        *sorted((README.parent / "docs" / "gradients").glob("*.md")),
+        *(README.parent / "docs" / name for name in ALONE),
+    ]
     # What looks like a session is checked, figures included, where those figures are.
     if (blocks := [b for b in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S) if ">>>" not in b])
 }
@@ -60,7 +64,7 @@ def test_the_python_of_the_pages_on_gradients_runs(page, here):
 
 
 def test_every_page_that_shows_a_call_is_among_them():
-    assert {"checkpointed", "compare", "diagnose"} <= PAGES.keys()
+    assert {"checkpointed", "compare", "diagnose", "online", "tasks"} <= PAGES.keys()
 
 
 def execute(program, name, names):

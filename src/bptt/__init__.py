@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bptt import counting, gradients, graph, losses, nn, reference, testing
     from bptt.data import Corpus, TextStream, Tokens, Vocabulary, open_corpus, read_text
     from bptt.data.series import Series, read_series
+    from bptt.data.tasks import read_task
     from bptt.diagnostics import compare, credit, diagnose
     from bptt.errors import (
         BpttError,
@@ -53,11 +54,13 @@ if TYPE_CHECKING:
     from bptt.models import LanguageModel, SeriesModel, Unroll
     from bptt.training import Run, load
     from bptt.training.fit import fit
+    from bptt.training.online import OnlineLearner
     from bptt.types import Carry, Estimate, Strategy, Window
 
 _HOMES = {
     "data": "Corpus TextStream Tokens Vocabulary open_corpus read_text",
     "data.series": "Series read_series",
+    "data.tasks": "read_task",
     "diagnostics": "compare credit diagnose",
     "errors": "BpttError CheckpointError ContractError DivergedError InputError Interrupted RunInUseError ShapeError",
     "forecasting": "Forecaster",
@@ -66,6 +69,7 @@ _HOMES = {
     "metrics": "Score perplexity",
     "models": "LanguageModel SeriesModel Unroll",
     "training": "Run fit load",
+    "training.online": "OnlineLearner",
     "types": "Carry Estimate Strategy Window",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -91,6 +95,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "LanguageModel",
+    "OnlineLearner",
     "PerOutput",
     "Randomized",
     "Run",
@@ -123,6 +128,7 @@ __all__ = [
     "open_corpus",
     "perplexity",
     "read_series",
+    "read_task",
     "read_text",
     "reference",
     "testing",

@@ -91,8 +91,8 @@ def test_one_spike_of_a_raw_curve_does_not_flatten_the_rest() -> None:
 
 
 def test_a_threshold_is_always_in_the_frame() -> None:
-    view = Chart("t", "a", [Line("l", [(1, 0.1), (2, 0.2)])], level=(5.0, "clip")).view()
-    assert 0 <= view["level"][0] <= 100
+    view = Chart("t", "a", [Line("l", [(1, 0.1), (2, 0.2)])], levels=[(5.0, "clip")]).view()
+    assert 0 <= view["levels"][0][0] <= 100
 
 
 def test_speed_comes_from_totals_and_leaves_gaps_where_a_clock_went_back() -> None:

@@ -55,7 +55,7 @@ def test_the_section_says_and_draws_what_was_found(found, tmp_path):
     assert float(points[0][1]) == pytest.approx(float(found.lags.sizes[0]), rel=1e-3)
     each, plain = off["data"]["lines"]
     assert float(each["points"][0][1]) == pytest.approx(100 * float(found.lags.errors[0]), rel=1e-3)
-    assert [k for k, _ in plain["points"]] == [8.0, 16.0] and off["level"][1] == "Truncated(k1=4)"
+    assert [k for k, _ in plain["points"]] == [8.0, 16.0] and off["levels"][0][1] == "Truncated(k1=4)"
     facts = dict(shown["facts"])
     assert facts["Terms for 10 % (K90)"] == str(found.k90) and "recurrent weights" in facts["Off by parameters"]
     page = page_with(tmp_path / "run", told)

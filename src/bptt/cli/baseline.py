@@ -134,6 +134,16 @@ def models_asked(written: list[str] | tuple[str, ...]) -> list[Baseline]:
     return list(found.values())
 
 
+def require_text(corpus: Corpus) -> None:
+    """InputError for a corpus whose targets are not its own next tokens: counting what follows what says nothing of them."""
+    if not corpus.continues:
+        raise InputError(
+            "Counting predicts what is read next, and this is not what is to be said here",
+            ", ".join(corpus.facts["sources"]),
+            "Compare with the levels that bptt train prints",
+        )
+
+
 def subject(args: argparse.Namespace) -> tuple[str, Corpus, LanguageModel | None]:
     """What is counted, its name, and the model of a run."""
     flags = {key: convert(SETTINGS[key], vars(args)[key]) for key in GROUPS["text"].split() if key in args}
@@ -145,8 +155,10 @@ def subject(args: argparse.Namespace) -> tuple[str, Corpus, LanguageModel | None
         network = load(directory.path, device=find_device("auto"))
         assert network.vocab is not None
         corpus = run_corpus(args.what[0], network.vocab)
+        require_text(corpus)
         return f"the text of {args.what[0]}", corpus, network
     corpus = TextSettings(**flags).read(args.what or [DEFAULT_CORPUS])
+    require_text(corpus)
     return ", ".join(corpus.facts["sources"]), corpus, None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from bptt.cli.ending import say
+from bptt.cli.floor import floor_rows
 from bptt.cli.live import counting
 from bptt.cli.opening import open_model, run_corpus, run_flags
 from bptt.cli.output import emit, figure, table
@@ -39,36 +41,36 @@ def run(args: argparse.Namespace) -> int:
     if args.text and args.part:
         raise InputError("--part is a part of the run's own text", f"--part {args.part} and a text", "Give one of the two")
     model = open_model(args)
-    name, tokens = own_text(args, model) if args.text else own_part(args, model)
+    name, tokens, told = own_text(args, model) if args.text else own_part(args, model)
     with counting(name) as progress:
         score = model.evaluate(tokens, progress=progress)
     if args.json:
         emit({"run": args.run, "text": name, "checkpoint": args.checkpoint, **facts(score)})
     else:
         print(f"{name}, {args.checkpoint} checkpoint of {args.run}")
-        print(table(rows(score)))
+        print(table([*rows(score), *floor_rows(told, model.measure)]))
     return 0
 
 
-def own_text(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Tokens]:
-    """The texts that the user names, whole."""
+def own_text(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Tokens, dict[str, Any]]:
+    """The texts that the user names, whole, and their facts."""
     settings = TextSettings(encoding=args.encoding or "utf-8", valid=0.0)
     corpus = settings.read(args.text, model.vocab)
     unknown = corpus.facts["unknown"].get("train", 0.0)
     if unknown:
         say(f"bptt: note: {unknown:.2%} of the tokens are not in the vocabulary and are read as <unk>.")
-    return ", ".join(args.text), corpus.train
+    return ", ".join(args.text), corpus.train, corpus.facts
 
 
-def own_part(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Tokens]:
-    """A part of the text that the run was trained on."""
+def own_part(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Tokens, dict[str, Any]]:
+    """A part of the text that the run was trained on, and its facts."""
     assert model.vocab is not None
     corpus = run_corpus(args.run, model.vocab)
     part = args.part or "valid"
     tokens = getattr(corpus, part)
     if tokens is None:
         raise InputError(f"The run has no {PARTS[part]} part", args.run, "Give --part train, or a text")
-    return f"{PARTS[part]} part", tokens
+    return f"{PARTS[part]} part", tokens, corpus.facts
 
 
 def facts(score: Score) -> dict[str, float]:

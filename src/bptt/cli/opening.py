@@ -41,7 +41,9 @@ def open_model(args: argparse.Namespace) -> LanguageModel:
     set_threads(args)
     model = load(args.run, which=args.checkpoint, device=find_device(args.device))
     if not isinstance(model, LanguageModel):
-        raise InputError("This run is a forecast and no language model", args.run, f"Look at it with bptt report {args.run}")
+        raise InputError(
+            "This run is a model of numbers and no language model", args.run, f"Look at it with bptt report {args.run}"
+        )
     return model
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from bptt.cli.ending import visible
 from bptt.cli.output import clock, figure
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
 from bptt.metrics import PERPLEXITY, Measure
 from bptt.training.listeners import Event, Listener
 from bptt.training.settings import TrainSettings
@@ -62,10 +63,13 @@ def on_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def heading(corpus: Corpus, out: Path) -> str:
+def heading(corpus: Corpus | SeriesData, out: Path) -> str:
     """What is trained on, in one line."""
     facts = corpus.facts
     parts = f"{len(corpus.train):,} for training, {len(corpus.valid or ()):,} for validation"
+    if "floor" in facts:
+        return visible(f"{', '.join(facts['sources'])}, {facts['about']}: {parts} (steps) → {out}")
+    assert isinstance(corpus, Corpus)
     unit = {"char": "characters", "byte": "bytes"}.get(corpus.vocab.unit, "words")
     return visible(f"{', '.join(facts['sources'])}: {parts} ({unit}, vocabulary {len(corpus.vocab):,}) → {out}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bptt.cli.opening import corpus_of
-from bptt.config import Config, convert, known, plain
+from bptt.config import Config, convert, known, names_of, plain
 from bptt.errors import InputError
 from bptt.training import load
 from bptt.training.directory import RunDirectory
@@ -43,8 +43,10 @@ def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mappin
     changed = changes(before, flags, strategies)
     config = Config.from_flat({**before, **changed}, strategies)
     model = load(args.resume, which="last")
-    assert model.vocab is not None
-    corpus = corpus_of(directory, {**before, "corpus_at": places}, config.text, model.vocab)
+    if model.vocab is None:
+        corpus: Any = config.text.data(names_of(places), dtype=config.train.dtype)
+    else:
+        corpus = corpus_of(directory, {**before, "corpus_at": places}, config.text, model.vocab)
     note = {**config.to_flat(strategies), "corpus_at": places}
     how = {"resume": True, "listeners": [keeper(directory, note)] if changed else []}
     return train(args, config, model, corpus, Path(args.resume), how)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bptt.cli.ending import say, visible
+from bptt.cli.floor import floor_rows
 from bptt.cli.output import clock, emit, figure, table
 from bptt.cli.parser import Parser, add_setting, run_flags
 from bptt.cli.plugin import with_plugins
@@ -19,10 +20,12 @@ from bptt.cli.progress import display, heading
 from bptt.cli.resume import go_on
 from bptt.config import SETTINGS, Config, Setting, format_strategy, places_of, read_yaml
 from bptt.data import Corpus
+from bptt.data.series import SeriesData
+from bptt.data.tasks import TaskStream
 from bptt.diagnostics import Watch
 from bptt.errors import BpttError, DivergedError, InputError, Interrupted
 from bptt.gradients import STRATEGIES
-from bptt.models import LanguageModel
+from bptt.models import LanguageModel, SeriesModel, series_settings
 from bptt.training import Run, fit
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
@@ -44,6 +47,7 @@ EXAMPLE = """
 bptt train book.txt --cell lstm --hidden-size 512 --gradient truncated:k1=64 --epochs 3 --out runs/book
 bptt train --config recipes/tiny-shakespeare-gru.yaml --epochs 1
 bptt train --resume runs/book --epochs 10
+bptt train coin:lags=3,8 --cell rnn --hidden-size 16 --batch-size 8 --gradient truncated:k1=16 --out runs/coin
 """
 
 
@@ -55,7 +59,8 @@ def parser() -> Parser:
         nargs="*",
         metavar="CORPUS",
         help="files (joined as they are), - for standard input, NAME for $BPTT_DATA/NAME.txt, or python-docs, time-machine, "
-        "tiny-shakespeare [python-docs]",
+        "tiny-shakespeare; or a task with a known optimum: coin:lags=3,8, copy:length=5,lag=10, anbn:longest=10, "
+        "brackets:pairs=6,kinds=2, adding:length=20 [python-docs]",
     )
     run = made.add_argument_group("run")
     run_flags(run, "runs/<corpus>-<cell>-<number>", "events")
@@ -94,32 +99,54 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else free_place(config)
     refuse_existing(out, args.overwrite)
     find_device(config.train.device)
-    corpus = config.text.read(config.corpus)
+    corpus = config.text.data(config.corpus, dtype=config.train.dtype)
     seed_everything(config.train.seed)
-    model = LanguageModel(vocab=corpus.vocab, **vars(config.model))
+    model = model_for(config, corpus)
     written = {**config.to_flat(strategies), "corpus_at": places_of(config.corpus)}
     return train(args, config, model, corpus, out, {"overwrite": args.overwrite, "config": written})
 
 
+def model_for(config: Config, corpus: Corpus | SeriesData) -> LanguageModel | SeriesModel:
+    """A fresh model of tokens or of numbers, as the corpus has them."""
+    if isinstance(corpus, Corpus):
+        return LanguageModel(vocab=corpus.vocab, **vars(config.model))
+    inputs, outputs = corpus.train.inputs.shape[1], corpus.train.targets.shape[1]
+    return SeriesModel(inputs=inputs, outputs=outputs, **series_settings(config.model))
+
+
 def train(
-    args: argparse.Namespace, config: Config, model: LanguageModel, corpus: Corpus, out: Path, how: Mapping[str, Any]
+    args: argparse.Namespace,
+    config: Config,
+    model: LanguageModel | SeriesModel,
+    corpus: Corpus | SeriesData,
+    out: Path,
+    how: Mapping[str, Any],
 ) -> int:
     """`fit` with a display around it, and the report behind it, however it ends."""
     listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
     settings = {**vars(config.train), "watchers": watchers(args.watch, config, corpus)}
     try:
-        with display(config.train, heading(corpus, out), len(corpus.train) - 1, quiet=args.quiet or args.json) as shown:
+        told: dict[str, Any] = {"measure": model.measure, "quiet": args.quiet or args.json}
+        if "floor" in corpus.facts:
+            told["unit"] = "steps"
+        with display(config.train, heading(corpus, out), losses(corpus), **told) as shown:
             run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
     except (Interrupted, DivergedError) as error:
         report(out)
         if isinstance(error, Interrupted):
             raise Interrupted(error.exit_code - 128, f"{error}; go on with bptt train --resume {out}") from error
         raise
-    summary(run, report(out), args, opening(corpus))
+    summary(run, report(out), args, corpus)
     return 0
 
 
-def watchers(wanted: bool | None, config: Config, corpus: Corpus) -> list[Watch]:
+def losses(corpus: Corpus | SeriesData) -> int:
+    """How many losses an epoch has: all steps but the last, of a task those that count."""
+    lane = corpus.train.whole()
+    return lane.counted if isinstance(lane, TaskStream) else len(corpus.train) - 1
+
+
+def watchers(wanted: bool | None, config: Config, corpus: Corpus | SeriesData) -> list[Watch]:
     """One look at what truncation leaves out; if nobody said, where it costs less than 1 % of the run."""
     s, tokens = config.train, len(corpus.train)
     windows = s.epochs * (tokens // (s.batch_size * s.steps))
@@ -151,9 +178,10 @@ def opening(corpus: Corpus) -> str:
     return shlex.quote(visible(start).replace("\ufffd", "").strip().partition("\n")[0])
 
 
-def summary(run: Run, page: Path | None, args: argparse.Namespace, start: str) -> None:
+def summary(run: Run, page: Path | None, args: argparse.Namespace, corpus: Corpus | SeriesData) -> None:
     """What came out, where it is, and what to try next."""
-    best = {"epoch": run.best.epoch, "step": run.best.step, "perplexity": run.best.perplexity}
+    measure = run.model.measure
+    best = {"epoch": run.best.epoch, "step": run.best.step, measure.name: run.best.value}
     if args.json:
         facts = {"reason": run.reason, "best": best, "tokens": run.tokens, "seconds": run.seconds}
         emit({"event": "run", **facts, "path": str(run.path), "report": str(page) if page else None})
@@ -164,14 +192,18 @@ def summary(run: Run, page: Path | None, args: argparse.Namespace, start: str) -
     measured = "validation" if any(event["event"] == "valid" for event in run.history) else "training"
     ended = "" if run.reason == "finished" else f", stopped early after epoch {run.history[-1]['epoch']}"
     rows = [
-        (f"{measured} perplexity", f"{figure(run.best.perplexity)} (best: epoch {run.best.epoch}{ended})"),
-        ("training", f"{run.tokens:,} tokens in {clock(run.seconds)}"),
+        (f"{measured} {measure.name}", f"{figure(run.best.value)} (best: epoch {run.best.epoch}{ended})"),
+        *floor_rows(corpus.facts, measure),
+        ("training", f"{run.tokens:,} {'steps' if 'floor' in corpus.facts else 'tokens'} in {clock(run.seconds)}"),
         ("run", str(run.path)),
         ("report", str(page or "not written")),
     ]
     print(table(rows, 0))
     place = shlex.quote(str(run.path))
-    print(f"\nnext:  bptt generate {place} {start} --length 300\n       bptt evaluate {place}")
+    if not isinstance(corpus, Corpus):
+        return
+    nexts = [f"bptt generate {place} {opening(corpus)} --length 300"] if corpus.continues else []
+    print("\nnext:  " + "\n       ".join([*nexts, f"bptt evaluate {place}"]))
 
 
 def print_config(flat: Mapping[str, Any]) -> None:

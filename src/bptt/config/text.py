@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from bptt.data import Corpus, Tokenizer, Vocabulary, read_text
 from bptt.data.corpus import check_shares
+from bptt.data.series import SeriesData
 from bptt.data.source import check_encoding
+from bptt.data.tasks import is_task, read_task
 from bptt.errors import InputError
 
 
@@ -53,7 +55,27 @@ class TextSettings:
                 raise InputError(f"{name} must be at least {least}", f"{name}={value}", "Give a larger number, or leave it out")
 
     def read(self, corpus: Sequence[str], vocab: Vocabulary | None = None) -> Corpus:
-        """The corpus of these names, with `vocab` or one of its own: see `bptt.read_text`."""
+        """The corpus of these names, with `vocab` or one of its own: see `bptt.read_text` and `bptt.read_task`."""
+        found = self.data(corpus, vocab)
+        if not isinstance(found, Corpus):
+            raise InputError("This task is made of numbers, not of tokens", corpus[0], "Use it with bptt train")
+        return found
+
+    def data(self, corpus: Sequence[str], vocab: Vocabulary | None = None, dtype: str = "float32") -> Corpus | SeriesData:
+        """The same, also of tasks of numbers, for a model in `dtype`."""
+        if any(map(is_task, corpus)):
+            return self._task(corpus, vocab, "float64" if dtype == "float64" else "float32")
         settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         settings["limit"] = settings.pop("vocab_limit")
         return read_text(list(corpus), vocab=vocab, **settings)
+
+    def _task(self, corpus: Sequence[str], vocab: Vocabulary | None, dtype: str) -> Corpus | SeriesData:
+        """A task is drawn and not read: only shares and size apply, and nothing in it is reserved."""
+        if len(corpus) > 1:
+            raise InputError("A task stands alone", ", ".join(corpus), "Give it as the only corpus")
+        drawn: dict[str, Any] = {"valid": self.valid, "test": self.test, "max_tokens": self.max_tokens}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in (*drawn, "reserved") and value != field.default:
+                raise InputError(f"{corpus[0]} is no text to be read", f"{field.name}={value!r}", f"Leave {field.name} out")
+        return read_task(corpus[0], **drawn, vocab=vocab, dtype=dtype)

@@ -35,6 +35,7 @@ class Corpus:
     vocab               made from the training part
     facts               plain numbers and strings: sources, bytes, characters, tokens, distinct tokens, share of unknown …
     notes               what was not as asked
+    continues           False where what is to be said is not what is read next, so that there is nothing to go on with
     """
 
     train: Tokens
@@ -43,6 +44,7 @@ class Corpus:
     vocab: Vocabulary
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+    continues: bool = True
 
     @property
     def fleeting(self) -> bool:

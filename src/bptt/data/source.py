@@ -22,6 +22,7 @@ from bptt.errors import InputError, did_you_mean
 
 BLOCK = 1 << 20  # bytes read at a time
 STANDARD_INPUT = "standard input"
+SYNTHETIC = ("adding", "anbn", "brackets", "coin", "copy")  # names that `bptt.data.tasks` draws, for hints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,8 @@ def find_source(name: str) -> Source:
         return Source(name, lambda: open_named(name), encoding="utf-8")
     folder = os.environ.get("BPTT_DATA")
     own = [entry.stem for entry in Path(folder).glob("*.txt")] if folder else []
-    raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], sorted({*CORPORA, *own})))
+    known = sorted({*CORPORA, *own, *SYNTHETIC})
+    raise InputError("No such file or corpus", repr(name[:100]), did_you_mean(name[:100], known))
 
 
 def table_of(name: str) -> Path | None:

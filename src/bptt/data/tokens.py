@@ -31,6 +31,10 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def head(self, most: int) -> Tokens:
+        """The first `most` of them."""
+        return Tokens(self.ids[:most])
+
     def stream(self, batch_size: int = 32, steps: int = 35, sampling: str = "sequential", **settings: Any) -> TextStream:
         """Windows of `batch_size` rows and `steps` steps; further settings (seed, offset, drop_last, block) as `TextStream`."""
         return TextStream(self.ids, batch_size, steps, sampling, **settings)

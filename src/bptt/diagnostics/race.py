@@ -84,7 +84,7 @@ def held_out(corpus: Corpus | SeriesData) -> Tokens:
         raise InputError("A race is judged by the perplexity of a text", "a series", todo)
     if corpus.valid is None or len(corpus.valid) < 2:
         raise InputError("A race needs held-out text to judge by", "no validation part", "Keep some, for example valid=0.1")
-    return Tokens(corpus.valid.ids[:HELD_OUT])
+    return corpus.valid.head(HELD_OUT)
 
 
 class Runner:

@@ -93,7 +93,8 @@ def evaluate_text(
     ids = ids_of(text, vocab)
     count = len(ids) - 1
     report = None if progress is None else lambda done: progress(done, count)
-    score = evaluate(losses, state, Tokens(ids).whole(chunk), stop=stop, progress=report)
+    lane = (text if isinstance(text, Tokens) else Tokens(ids)).whole(chunk)
+    score = evaluate(losses, state, lane, stop=stop, progress=report)
     if isinstance(text, Tokens) and text.characters and score.tokens == count:
         return dataclasses.replace(score, characters=text.characters, bytes=text.bytes)
     if vocab is None:

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, Literal
 
 from bptt.errors import InputError, did_you_mean
+from bptt.models.settings import LanguageSettings
 from bptt.models.taught import FORCING, Taught, number, suit
 from bptt.nn.forcing import CURVES
 
@@ -86,3 +87,14 @@ class SeriesSettings(Taught):
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as plain JSON."""
         return dataclasses.asdict(self)
+
+
+def series_settings(said: LanguageSettings) -> dict[str, Any]:
+    """What the settings of a language model mean for a model of numbers; InputError for one that it does not have."""
+    taken = {"cell", *(field.name for field in dataclasses.fields(SeriesSettings))}
+    given = vars(said)
+    for field in dataclasses.fields(said):
+        if field.name not in taken and given[field.name] != field.default:
+            todo = f"Leave {field.name} out"
+            raise InputError("A model of numbers has no such setting", f"{field.name}={given[field.name]!r}", todo)
+    return {name: value for name, value in given.items() if name in taken}

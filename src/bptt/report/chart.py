@@ -75,7 +75,7 @@ class Band:
 class Chart:
     """One plot: curves over the step, or over what `over` names.
 
-    level  a dashed horizontal line with its label, for instance a threshold
+    levels dashed horizontal lines with their labels, for instance a threshold
     mark   a point (x, y) that matters, with its label
     log    a logarithmic y axis; values ≤ 0 become gaps
     log_x  a logarithmic x axis, from the least x to the largest; points at x ≤ 0 are left out
@@ -90,7 +90,7 @@ class Chart:
     lines: Sequence[Line]
     log: bool = False
     zero: bool = False
-    level: tuple[float, str] | None = None
+    levels: Sequence[tuple[float, str]] = ()
     mark: tuple[float, float, str] | None = None
     tone: str = "train"
     over: str = "step"
@@ -118,7 +118,7 @@ class Chart:
             "x_ticks": [(100 * x.share(t), label) for t, label in self.labels if x.holds(t)]
             or [(100 * x.share(t), compact(t)) for t in x.ticks() if t == round(t) or self.over != "step"],
             "y_ticks": [(100 * (1 - y.share(t)), compact(t)) for t in y.ticks()],
-            "level": self.level and (100 * (1 - y.share(self.level[0])), self.level[1]),
+            "levels": [(100 * (1 - y.share(at)), label) for at, label in self.levels],
             "mark": self.mark
             and self._drawable([self.mark[:2]])[0][1] is not None
             and (100 * x.share(self.mark[0]), 100 * (1 - y.share(self.mark[1])), self.mark[2]),
@@ -137,7 +137,7 @@ class Chart:
         return [(x, y if y is not None and lowest <= y <= HUGE else None) for x, y in points if least <= x <= HUGE]
 
     def _axes(self, lines: Sequence[Line]) -> tuple[Axis, Axis]:
-        values = [y for line in lines for y in _framed(line)] + ([self.level[0]] if self.level else [])
+        values = [y for line in lines for y in _framed(line)] + [at for at, _ in self.levels]
         values += [
             y for band in self.bands for edge in (band.lower, band.upper) for _, y in self._drawable(edge) if y is not None
         ]

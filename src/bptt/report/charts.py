@@ -6,9 +6,11 @@ Knows which curves matter; must not know how they look.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from bptt.report.chart import Chart, Line
 from bptt.report.facts import facts_of, nats_of
+from bptt.report.levels import levels_of
 from bptt.report.run import Run
 from bptt.report.series import Point, centred, curve, exponential, speed
 from bptt.report.words import compact, number, percent, significant
@@ -40,7 +42,8 @@ def _perplexity(run: Run) -> Chart:
     if run.valids and facts.best_step is not None and facts.best_perplexity is not None:
         best = (facts.best_step, facts.best_perplexity, f"best {significant(facts.best_perplexity)}")
     about = "How many tokens the model wavers between; lower is better." + ("" if run.valids else " No validation was logged.")
-    return Chart("Perplexity", about, [*lines, Line("validation", valid, "valid")], log=True, mark=best)
+    drawn = [*lines, Line("validation", valid, "valid")]
+    return Chart("Perplexity", about, drawn, log=True, mark=best, levels=_levels(run, math.exp))
 
 
 def _error(run: Run) -> Chart:
@@ -55,8 +58,16 @@ def _error(run: Run) -> Chart:
         Line("training", centred(losses, _span(len(losses)))),
         Line("validation", valid, "valid"),
     ]
-    about = "Typical error of what is learnt, in units of the scaled series; lower is better."
-    return Chart(name.upper(), about, lines, mark=best, zero=True)
+    units = "units of the target" if levels_of(run) else "units of the scaled series"
+    about = f"Typical error of what is learnt, in {units}; lower is better."
+    levels = _levels(run, math.sqrt if name == "rmse" else float)
+    return Chart(name.upper(), about, lines, mark=best, zero=True, levels=levels)
+
+
+def _levels(run: Run, figure: Callable[[float], float]) -> list[tuple[float, str]]:
+    """What a synthetic task says of its losses: the floor, and what less knowledge comes to."""
+    found = levels_of(run)
+    return [(figure(loss), ("floor: " if level == len(found) - 1 else "") + name) for level, (name, loss) in enumerate(found)]
 
 
 def _gradient_norm(run: Run) -> Chart:
@@ -65,11 +76,11 @@ def _gradient_norm(run: Run) -> Chart:
     about = "Length of the gradient before clipping."
     if facts.clip_rate is not None:
         about += f" Clipped in {percent(facts.clip_rate)} of the steps."
-    level = (facts.clip, f"clip at {compact(facts.clip)}") if facts.clip is not None and facts.clip > 0 else None
+    levels = [(facts.clip, f"clip at {compact(facts.clip)}")] if facts.clip is not None and facts.clip > 0 else []
     known = sorted(y for _, y in norms if y is not None and y > 0)
     wide = bool(known) and known[-1 - len(known) // 200] > 30 * known[len(known) // 200]
     lines = [Line("each update", norms, "raw"), Line("smoothed", centred(norms, _span(len(norms))))]
-    return Chart("Gradient norm", about, lines, log=wide, zero=True, level=level, tone="norm")
+    return Chart("Gradient norm", about, lines, log=wide, zero=True, levels=levels, tone="norm")
 
 
 def _learning_rate(run: Run) -> Chart:

@@ -56,9 +56,9 @@ def off(found: Record) -> Chart:
     own = record(found.get("strategy"))
     bias = percents(number(own.get("bias"))) if own.get("resolved") is not False else None
     lines = [Line("K terms of each loss", each, "s0"), Line("stretches of K steps", plain, "s1")]
-    level = (bias, text(own.get("name"))) if bias is not None and bias > 100 * LOWEST else None
+    levels = [(bias, text(own.get("name")))] if bias is not None and bias > 100 * LOWEST else []
     about = "What is missing with so many terms, in percent of the exact gradient."
-    return Chart("Off the exact gradient", about, lines, log=True, level=level, over="terms K")
+    return Chart("Off the exact gradient", about, lines, log=True, levels=levels, over="terms K")
 
 
 def facts(found: Record) -> list[tuple[str, str]]:

@@ -92,6 +92,11 @@ def latest(records: list[Record], key: str) -> float | None:
     return next((value for record in reversed(records) if (value := number(record.get(key))) is not None), None)
 
 
+def loss_of(record: Record) -> float | None:
+    """The mean loss of a validation, whatever the model is judged by."""
+    return nats_of(record) if (mean := number(record.get("mean_loss"))) is None else mean
+
+
 def nats_of(record: Record) -> float | None:
     """Nats per token of a validation or epoch: as logged, else from its perplexity."""
     for key in ("nats", "train_nats"):
@@ -116,6 +121,8 @@ def _character_bits(run: Run, step: float | None) -> float | None:
 
 
 def _train(run: Run) -> tuple[float | None, bool]:
+    if run.start.get("measure", "perplexity") != "perplexity":
+        return None, False  # its losses are no nats
     epochs = [nats for record in run.epochs if (nats := nats_of(record)) is not None]
     if epochs:
         return epochs[-1], True
@@ -137,4 +144,4 @@ def _status(run: Run) -> tuple[str, str]:
 
 def _unit(run: Run) -> str:
     unit = run.corpus.get("unit") or run.setting("unit")
-    return {"char": "character", "word": "word"}.get(str(unit), "token")
+    return {"char": "character", "word": "word", "step": "step"}.get(str(unit), "token")

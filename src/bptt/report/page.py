@@ -101,7 +101,7 @@ def story(run: Run, facts: Facts) -> str:
     on += f" ({_quantity(tokens)} {facts.unit}s)" if tokens else ""
     by = f", with gradients by {_short(gradient)}" if gradient else ""
     end = " Then it diverged." if facts.status[1] == "bad" else ""
-    return f"{what}{on}{by}. {_result(facts)}{end}"
+    return f"{what}{on}{by}. {_result(run, facts)}{end}"
 
 
 def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
@@ -114,7 +114,7 @@ def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
         (f"Bits per {facts.unit}", _if(facts.bits, significant), "validation, best"),
         (
             "Bits per character",
-            _if(None if facts.unit == "character" else facts.character_bits, significant),
+            _if(None if facts.unit in ("character", "step") else facts.character_bits, significant),
             "validation, best",
         ),
         ("Training perplexity", _if(facts.train_perplexity, significant), span),
@@ -128,10 +128,14 @@ def tiles(run: Run, facts: Facts) -> list[tuple[str, str, str]]:
     return [(name, value, remark) for name, value, remark in found if value is not None]
 
 
-def _result(facts: Facts) -> str:
+def _result(run: Run, facts: Facts) -> str:
     after = [f"{_whole(facts.last_step)} steps" if facts.last_step else "", duration(facts.seconds) if facts.seconds else ""]
     took = " and ".join(part for part in after if part)
     lead = f"After {took}, it" if took else "It"
+    measure = str(run.start.get("measure", "perplexity"))
+    errors = [figure for record in run.valids if (figure := number(record.get(measure))) is not None]
+    if measure != "perplexity" and errors:
+        return f"{lead} reached a validation {measure.upper()} of {significant(min(errors))}."
     if facts.best_perplexity is None:
         train = facts.train_perplexity
         return f"{lead} reached a training perplexity of {significant(train)}." if train else "No result is logged yet."

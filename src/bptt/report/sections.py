@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from bptt.report import comparison as strategies
 from bptt.report import diagnosis as through_time
 from bptt.report import forecast as series
+from bptt.report import levels
 from bptt.report.charts import charts
-from bptt.report.facts import facts_of, nats_of, perplexity
+from bptt.report.facts import facts_of, loss_of, nats_of, perplexity
 from bptt.report.run import Record, Run, flatten
 from bptt.report.words import compact, duration, number, percent, significant, visible
 
@@ -69,8 +70,17 @@ def curves(run: Run) -> Section:
     return Section("Curves", render("curves.html", charts=[chart.view() for chart in charts(run)]))
 
 
-def samples(run: Run) -> Section:
-    """What the model wrote as training went on, one card per step that sampled."""
+def optimum(run: Run) -> Section | None:
+    """The floor of a synthetic task and what lies above it; None for any other data."""
+    found = [loss for record in run.valids if (loss := loss_of(record)) is not None]
+    view = levels.view(run, min(found, default=None))
+    return None if view is None else Section("Known optimum", render("task.html", **view))
+
+
+def samples(run: Run) -> Section | None:
+    """What the model wrote as training went on, one card per step that sampled; None for a task of which none was drawn."""
+    if levels.levels_of(run) and not run.samples:
+        return None
     held = _texts_hold_prefix(run.samples)
     cards = [
         {"step": step, "perplexity": _perplexity_at(run, step), "texts": [_pieces(record, held) for record in records]}
@@ -102,7 +112,7 @@ def data(run: Run) -> Section:
     """The facts of the text and the most frequent tokens."""
     head = vocabulary_head(run.corpus)
     # Lengths of targets serve the evaluation; an empty list of notes says nothing.
-    shown = {name: value for name, value in run.corpus.items() if name != "targets" and value not in ([], {})}
+    shown = {name: value for name, value in run.corpus.items() if name not in ("targets", "levels") and value not in ([], {})}
     plain = {name: value for name, value in shown.items() if not _pairs(value)}
     rows = [
         (" · ".join(path).replace("_", " "), _cell(path, value)) for path, value in islice(flatten(plain), MAX_ROWS) if path
@@ -150,6 +160,7 @@ def training(run: Run) -> Section | None:
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     curves,
+    optimum,
     samples,
     diagnosis,
     comparison,

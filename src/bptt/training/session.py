@@ -212,6 +212,8 @@ class Session:
         due = s.sample_every and (self.training.epochs + 1) % s.sample_every == 0
         if not isinstance(self.model, LanguageModel) or self.model.vocab is None or not due:
             return []
+        if isinstance(self.corpus, Corpus) and not self.corpus.continues:
+            return []
         sampling: dict[str, Any] = {
             "length": s.sample_length,
             "temperature": s.temperature,
