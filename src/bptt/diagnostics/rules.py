@@ -16,31 +16,11 @@ from bptt import nest
 from bptt import nn as layers
 from bptt.errors import ContractError, InputError
 from bptt.models import Unroll
-from bptt.structure import Structure, rows
 from bptt.types import State, Window
 
 INPUTS, HIDDEN, CLASSES, ROWS, STEPS = 3, 4, 5, 2, 8
 ROUNDING = 1e-10  # relative, in double precision
 VERDICTS = ("exact", "unbiased", "biased", "refused")
-
-
-class Decay(nn.Module):
-    """A diagonal recurrence that says so: h' = σ(a) h + W x."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inputs, self.keep = nn.Linear(INPUTS, HIDDEN), nn.Parameter(torch.linspace(-1, 2, HIDDEN))
-
-    def initial_state(self, batch_size: int) -> Tensor:
-        return self.keep.new_zeros(batch_size, HIDDEN)
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.keep.sigmoid() * h + self.inputs(x)
-        return h, h
-
-    def structure(self) -> Structure:
-        units = torch.arange(HIDDEN)
-        return Structure(units, {"keep": units, "inputs.weight": rows(self.inputs.weight, HIDDEN), "inputs.bias": units})
 
 
 class Own(nn.Module):
@@ -67,7 +47,8 @@ CELLS: dict[str, Callable[[], tuple[nn.Module | None, nn.Module]]] = {
     "lstm": lambda: (None, layers.LSTM(INPUTS, HIDDEN)),
     "rnn behind an embedding": lambda: (nn.Embedding(7, INPUTS), layers.RNN(INPUTS, HIDDEN)),
     "two layers of gru": lambda: (None, layers.GRU(INPUTS, HIDDEN, 2)),
-    "diagonal, with structure()": lambda: (None, Decay()),
+    "lru": lambda: (None, layers.LRU(INPUTS, HIDDEN)),
+    "mingru": lambda: (None, layers.MinGRU(INPUTS, HIDDEN)),
     "own cell": lambda: (None, Own()),
 }
 
