@@ -47,7 +47,7 @@ SETTINGS = [
     Setting("seed", object, int | None, None, "of the first draw; none: as the strategy says"),
 ]
 CUT = ("randomized:mean=10", "truncated:k1=10", "full")
-ASKED = ["full", "truncated:k1=4", "rtrl", "uoro", "kfrtrl", "snap:n=1", "rflo", "eprop", "syntheticgradient"]
+ASKED = ["full", "truncated:k1=4", "rtrl", "uoro", "kfrtrl", "snap:n=1", "rflo", "eprop", "syntheticgradient:k=4"]
 VIEWS = (
     "map: weights by loss and lag; cuts: where one draw cuts a line of text; rules: which strategy is exact, unbiased, "
     "biased or refused on which cell, found by asking [map]"
