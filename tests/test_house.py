@@ -19,6 +19,7 @@ ROOMS = [
     ["nest"],
     ["reference", "graph"],
     ["types"],
+    ["ranks"],
     ["data"],
     ["kernels"],
     ["nn"],
