@@ -282,8 +282,13 @@ class Session:
             return
         parts = self.ranks.gathered({"carry": self.training.carry, "random": random_state()})
         self._check_alike("parameters", lambda: digest(self.model.parameters()))
-        if not self.ranks.first:
-            return
+        if self.ranks.first:
+            self._write(parts)
+        self.ranks.told(None)  # nobody goes on before it is on the disk: whoever reads it next finds it
+
+    def _write(self, parts: list[dict[str, Any]]) -> None:
+        """The checkpoint, from what every process had to give."""
+        assert self.directory is not None
         carry = self.ranks.whole([part["carry"] for part in parts])
         state = {
             "training": {**self.training.state_dict(), "carry": carry},
