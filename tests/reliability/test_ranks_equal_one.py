@@ -16,8 +16,8 @@ from bptt.training import checkpoint
 from bptt.training.pack import pack
 
 PROGRAM = str(HERE / "trained_in_ranks.py")
-SHORT = [case for case in CASES if "save_every" not in CASES[case][0]]
-LONG = [case for case in CASES if case not in SHORT]
+SHORT = [case for case in CASES if "save_every" not in CASES[case][0] and case != "on-gpus"]
+LONG = [case for case in CASES if "save_every" in CASES[case][0]]
 QUICK = ["long-overlapping", "dropping"]  # saved and resumed in the quick tests; the others in the slow ones
 
 
