@@ -149,6 +149,16 @@ def test_a_mistake_is_said_once_and_all_end_with_its_code(here: Path, words: tup
 
 
 @pytest.mark.slow
+def test_a_number_that_is_not_finite_ends_both(here: Path) -> None:
+    words = [*BPTT, "train", "book.txt", *SMALL, "--optimizer", "sgd", "--clip", "none", "--lr", "1e308", "--out", "run"]
+    with ranks(2, words, here) as started:
+        ends = ended(started)
+    assert [end[0] for end in ends] == [1, 1]
+    said = [line for _, _, err in ends for line in err.splitlines() if "error" in line]
+    assert len(said) == 1 and "not finite" in said[0]
+
+
+@pytest.mark.slow
 def test_a_directory_in_use_ends_both(here: Path) -> None:
     words = [*BPTT, "train", "book.txt", *SMALL, "--out", "run", "--json", "--epochs"]
     with ranks(2, [*words, "10000"], here) as first:

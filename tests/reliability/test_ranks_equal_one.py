@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import HERE, completed
+from processes import HERE, completed, ended, ranks
 from safetensors.torch import load_file
 from trained_in_ranks import CASES, cut, train
 
@@ -16,7 +16,7 @@ from bptt.training import checkpoint
 from bptt.training.pack import pack
 
 PROGRAM = str(HERE / "trained_in_ranks.py")
-SHORT = [case for case in CASES if "save_every" not in CASES[case][0] and case != "on-gpus"]
+SHORT = [case for case in CASES if "save_every" not in CASES[case][0] and case not in ("on-gpus", "crooked")]
 LONG = [case for case in CASES if "save_every" in CASES[case][0]]
 QUICK = ["long-overlapping", "dropping"]  # saved and resumed in the quick tests; the others in the slow ones
 
@@ -107,6 +107,14 @@ def test_every_strategy_goes_on(tmp_path: Path, size: int) -> None:
     completed(size, [PROGRAM, str(tmp_path), *words], tmp_path)
     for case in LONG:
         check_resumed(tmp_path, case, size)
+
+
+@pytest.mark.slow
+def test_a_strategy_that_cuts_elsewhere_on_another_process_is_refused(tmp_path: Path) -> None:
+    with ranks(2, [PROGRAM, str(tmp_path), "crooked"], tmp_path) as started:
+        ends = ended(started)
+    assert [end[0] for end in ends] == [1, 1]
+    assert all("cuts at different steps on different processes" in err for _, _, err in ends)
 
 
 @pytest.mark.slow

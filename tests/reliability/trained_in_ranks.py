@@ -59,6 +59,13 @@ class Learned(Dropping):
         self.drop = nn.Identity()
 
 
+class Crooked(bptt.Truncated):
+    """Breaks its contract: where it cuts depends on the process."""
+
+    def length(self, memory: Any) -> float:
+        return self.k1 + int(os.environ.get("RANK", "0"))
+
+
 # By name: the settings that differ, and the cell.
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "full": ({"gradient": bptt.Full()}, "gru"),
@@ -74,6 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "uoro": ({"gradient": bptt.UORO(every=3, seed=4), "steps": 9, "batch_size": 15}, "gru"),
     "padded": ({"gradient": bptt.Truncated(5), "sampling": "random", "batch_size": 7}, "gru"),
     "single": ({"gradient": bptt.Truncated(5), "dtype": "float32", "optimizer": "adam", "momentum": 0.0, "lr": 0.01}, "gru"),
+    "crooked": ({"gradient": Crooked(5)}, "rnn"),
     "on-gpus": ({"gradient": bptt.Truncated(5), "dtype": "float32", "device": "cuda"}, "gru"),
     "dropping": ({"gradient": bptt.Truncated(5, update="window"), **LONG}, Dropping),
     "long-adaptive": ({"gradient": bptt.Adaptive(0.3, limit=12, every=40), **LONG}, "gru"),

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from bptt.errors import InputError, ProcessLostError
+from bptt.errors import ContractError, InputError, ProcessLostError
 from bptt.ranks import ALONE, Ranks
 from bptt.training import shares
 from bptt.training.pack import pack, unpack
@@ -77,9 +77,19 @@ class Group(Ranks):
         return self._reduced(value.detach().clone(memory_format=torch.contiguous_format)) / self.size
 
     def pooled(self, estimate: Estimate) -> Estimate:
-        """Sums, so that a process with more rows, or more losses that count, weighs more."""
-        total = self._reduced(torch.tensor([float(estimate.loss_sum), estimate.count], dtype=torch.float64))
-        return dataclasses.replace(estimate, loss_sum=total[0], count=int(total[1]))
+        """Sums, so that a process with more rows, or more losses that count, weighs more.
+
+        ContractError where the processes do not stand at the same step: what they say next would be about different things.
+        """
+        own = [float(estimate.loss_sum), estimate.count, estimate.steps, estimate.ready]
+        loss, count, steps, ready = self._reduced(torch.tensor(own, dtype=torch.float64)).unbind()
+        if steps != self.size * estimate.steps or ready != self.size * estimate.ready:
+            raise ContractError(
+                "The strategy cuts at different steps on different processes",
+                f"process {self.rank} after {estimate.steps} steps of its window, {float(steps):g} on all {self.size} together",
+                "Let cuts depend on the position alone, or agree on what they depend on with unroll.agree",
+            )
+        return dataclasses.replace(estimate, loss_sum=loss, count=int(count))
 
     @torch.no_grad()
     def add_up(self, parameters: Iterable[nn.Parameter]) -> None:
