@@ -43,7 +43,7 @@ def ranks(size: int, words: Sequence[str], cwd: Path) -> Iterator[list[subproces
                 stream.close()
 
 
-def ended(processes: Sequence[subprocess.Popen[str]], timeout: float = 60) -> list[tuple[int, str, str]]:
+def ended(processes: Sequence[subprocess.Popen[str]], timeout: float = 300) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each, once all have ended."""
     left = [process.communicate(timeout=timeout) for process in processes]
     return [(process.returncode, out, err) for process, (out, err) in zip(processes, left, strict=True)]

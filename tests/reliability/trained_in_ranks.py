@@ -137,7 +137,7 @@ def cut(case: str, out: Path, ranks: Ranks = ALONE, *, seed: int = 3) -> None:
 
 def main(folder: Path, words: list[str]) -> None:
     """CASE: a run without files. CASE+whole, CASE+cut, CASE+resume: one in FOLDER/CASE-whole, -cut, -cut again."""
-    ranks = join(timeout=30)
+    ranks = join(timeout=120)
     seed = 3 + ranks.rank  # another model on every process: the first one's is spread
     for word in words:
         case, _, how = word.partition("+")
