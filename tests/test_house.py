@@ -19,6 +19,7 @@ ROOMS = [
     ["nest", "structure"],
     ["reference", "graph"],
     ["types"],
+    ["ranks"],
     ["data"],
     ["kernels"],
     ["nn"],

@@ -45,6 +45,10 @@ class RunInUseError(BpttError):
     exit_code = 3
 
 
+class ProcessLostError(BpttError):
+    """Another process of the same training has ended, does not answer, or never came."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal and has been saved; `exit_code` is 128 + the signal's number."""
 

@@ -10,7 +10,7 @@ Layout is [B, T, …] throughout, and axis 0 of every state leaf is the row.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -126,6 +126,8 @@ class Carry(NamedTuple):
 
     A value: detached tensors, windows, numbers, strings and None in dicts, lists and tuples. No graph, no generator, no live
     parameter. So it can be saved, loaded and continued bit for bit.
+    A tensor whose first axis is as long as the batch has rows holds something for each row; everything else is the same on
+    every process that trains. So rows can go to other processes, and take along what is theirs.
     """
 
     state: State
@@ -257,6 +259,10 @@ class Unroll(Protocol):
 
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes."""
+        ...
+
+    def draw(self, rows: int, make: Callable[[int], Tensor]) -> Tensor:
+        """What is drawn by row: `make(B)` for all B rows of all processes, of which the `rows` ones here are handed out."""
         ...
 
 

@@ -293,7 +293,7 @@ def test_the_feedback_is_drawn_from_the_seed_and_stays():
         rule = RFLO(feedback="random", seed=seed)
         carry, seen = rule.start(setting.unroll, 3), []
         for estimate in rule.gradients(setting.unroll, setting.window, carry):
-            seen.append(estimate.carry.memory["influence"]["feedback"])
+            seen.append(estimate.carry.memory["influence"]["shared"]["feedback"])
         assert all(torch.equal(seen[0], one) for one in seen)
         carries.append(seen[0])
     assert torch.equal(carries[0], carries[1]) and not torch.equal(carries[0], carries[2])

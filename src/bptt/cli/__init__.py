@@ -6,6 +6,7 @@ Knows the names of the commands; each is a module of its own, imported when it i
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -64,6 +65,8 @@ def dispatch(words: list[str]) -> int:
         kind = "flag" if first.startswith("-") else "command"
         raise InputError(f"No such {kind} {first!r}", "", f"{did_you_mean(first, list(COMMANDS))} See bptt --help")
     keep_freed_memory()
+    if os.environ.get("WORLD_SIZE"):  # read when torch is loaded: what its sockets would tell in forty lines, we tell in one
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     command = importlib.import_module(f"bptt.cli.{first}")
     return command.run(command.parser().read(words[1:]))
 

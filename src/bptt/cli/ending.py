@@ -15,6 +15,14 @@ from typing import Any
 
 from bptt.errors import BpttError, Interrupted, sentence
 
+
+class Silent(Exception):
+    """An end of which all has been said, in this process or in another of the same training."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch has no error of its own for this
 
 
@@ -33,12 +41,20 @@ def ending(command: Callable[[], int]) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Silent as silent:
+        return silent.code
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("BPTT_DEBUG", "0") not in ("", "0"):
             raise
         line, code = explain(error)
-        say(f"bptt: {line}")
+        if one_of_many():
+            say(f"bptt: {line}")
         return code
+
+
+def one_of_many() -> bool:
+    """True unless torchrun started this process beside a first one, which makes the same mistake and says so."""
+    return os.environ.get("RANK") in (None, "", "0") or not os.environ.get("WORLD_SIZE")
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 from bptt.cli.opening import corpus_of
 from bptt.config import Config, convert, known, names_of, plain
 from bptt.errors import InputError
+from bptt.ranks import Ranks
 from bptt.training import load
 from bptt.training.directory import RunDirectory
 from bptt.training.identity import CHANGEABLE
@@ -24,13 +25,17 @@ def refuse_new(what: str, given: Mapping[str, Any]) -> None:
             raise InputError(f"A resumed run has its own {what}: {flag} is for new ones", "", "Leave it out")
 
 
-def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mapping[str, Any], train: Callable[..., int]) -> int:
+def go_on(
+    args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mapping[str, Any], ranks: Ranks, train: Callable[..., int]
+) -> int:
     """Train on from the newest checkpoint of the run."""
     given = {"--config": args.config, "CORPUS": args.corpus, "--out": args.out, "--overwrite": args.overwrite}
     refuse_new("settings, text and place", given)
     directory = RunDirectory(args.resume).require()
-    with Lock(directory.path):
-        pass  # before anything is read: whoever trains there now may be writing it
+    if ranks.first:
+        with Lock(directory.path):
+            pass  # before anything is read: whoever trains there now may be writing it
+    ranks.told(None)
     saved = directory.read_config()
     if "series" in saved:
         raise InputError("This run is a forecast", str(directory.path), f"Resume it with bptt forecast --resume {args.resume}")
@@ -48,7 +53,7 @@ def go_on(args: argparse.Namespace, flags: Mapping[str, Any], strategies: Mappin
     else:
         corpus = corpus_of(directory, {**before, "corpus_at": places}, config.text, model.vocab)
     note = {**config.to_flat(strategies), "corpus_at": places}
-    how = {"resume": True, "listeners": [keeper(directory, note)] if changed else []}
+    how = {"resume": True, "ranks": ranks, "listeners": [keeper(directory, note)] if changed else []}
     return train(args, config, model, corpus, Path(args.resume), how)
 
 

@@ -16,6 +16,7 @@ from bptt.cli.floor import floor_rows
 from bptt.cli.output import clock, emit, figure, table
 from bptt.cli.parser import Parser, add_setting, run_flags
 from bptt.cli.plugin import with_plugins
+from bptt.cli.processes import together
 from bptt.cli.progress import display, heading
 from bptt.cli.resume import go_on
 from bptt.config import SETTINGS, Config, Setting, format_strategy, places_of, read_yaml
@@ -26,9 +27,11 @@ from bptt.diagnostics import Watch
 from bptt.errors import BpttError, DivergedError, InputError, Interrupted
 from bptt.gradients import STRATEGIES
 from bptt.models import LanguageModel, SeriesModel, series_settings
+from bptt.ranks import Ranks
 from bptt.training import Run, fit
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
+from bptt.training.launch import TIMEOUT
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
 
@@ -43,11 +46,13 @@ GROUPS = {
     "machine": "device dtype threads",
     "records and samples": "save_every log_every sample_every sample_prefix sample_length temperature tensorboard",
 }
+TOGETHER = f"seconds that processes started by torchrun wait for each other before they give up [{TIMEOUT:g}]"
 EXAMPLE = """
 bptt train book.txt --cell lstm --hidden-size 512 --gradient truncated:k1=64 --epochs 3 --out runs/book
 bptt train --config recipes/tiny-shakespeare-gru.yaml --epochs 1
 bptt train --resume runs/book --epochs 10
 bptt train coin:lags=3,8 --cell rnn --hidden-size 16 --batch-size 8 --gradient truncated:k1=16 --out runs/coin
+torchrun --nproc-per-node 2 -m bptt train book.txt --batch-size 64     two processes, 32 rows each
 """
 
 
@@ -71,6 +76,8 @@ def parser() -> Parser:
     )
     for title, keys in GROUPS.items():
         group = made.add_argument_group(title)
+        if title == "machine":
+            group.add_argument("--timeout", type=seconds, default=TIMEOUT, metavar="X", help=TOGETHER)
         for key in keys.split():
             add_setting(group, gradient() if key == "gradient" else SETTINGS[key])
     return made
@@ -82,28 +89,42 @@ def gradient() -> Setting:
     return dataclasses.replace(setting, help=f"{setting.help}: {', '.join(STRATEGIES)}, with arguments as NAME:A=1,B=2")
 
 
+def seconds(text: str) -> float:
+    """A number of seconds; `join` refuses those that cannot be."""
+    return float(text)
+
+
 def run(args: argparse.Namespace) -> int:
+    """Train, with the other processes if there are any; 0 once it is done."""
+    with together(args.timeout) as ranks:
+        return trained(args, ranks)
+
+
+def trained(args: argparse.Namespace, ranks: Ranks) -> int:
     """Train; 0 once it is done."""
     strategies = with_plugins(args.plugin)
     flags = {key: value for key, value in vars(args).items() if key in SETTINGS}
     if args.resume:
-        return go_on(args, flags, strategies, train)
+        return go_on(args, flags, strategies, ranks, train)
     flat = {**(read_yaml(args.config) if args.config else {}), **flags}
     flat.pop("corpus_at", None)
     if args.corpus:
         flat["corpus"] = args.corpus
     config = Config.from_flat(flat, strategies)
     if args.print_config:
-        print_config(config.to_flat(strategies))
+        if ranks.first:
+            print_config(config.to_flat(strategies))
         return 0
-    out = Path(args.out) if args.out else free_place(config)
-    refuse_existing(out, args.overwrite)
+    refuse_pipe(config, ranks)
+    out = Path(ranks.told(args.out or str(free_place(config))))
+    if ranks.first:
+        refuse_existing(out, args.overwrite)
     find_device(config.train.device)
     corpus = config.text.data(config.corpus, dtype=config.train.dtype)
     seed_everything(config.train.seed)
     model = model_for(config, corpus)
     written = {**config.to_flat(strategies), "corpus_at": places_of(config.corpus)}
-    return train(args, config, model, corpus, out, {"overwrite": args.overwrite, "config": written})
+    return train(args, config, model, corpus, out, {"overwrite": args.overwrite, "config": written, "ranks": ranks})
 
 
 def model_for(config: Config, corpus: Corpus | SeriesData) -> LanguageModel | SeriesModel:
@@ -123,20 +144,24 @@ def train(
     how: Mapping[str, Any],
 ) -> int:
     """`fit` with a display around it, and the report behind it, however it ends."""
+    ranks: Ranks = how["ranks"]
     listeners = [*how.get("listeners", []), *([emit_event] if args.json else [])]
+    quiet = args.quiet or args.json or not ranks.first
     settings = {**vars(config.train), "watchers": watchers(args.watch, config, corpus)}
     try:
-        told: dict[str, Any] = {"measure": model.measure, "quiet": args.quiet or args.json}
+        told: dict[str, Any] = {"measure": model.measure, "quiet": quiet}
         if "floor" in corpus.facts:
             told["unit"] = "steps"
         with display(config.train, heading(corpus, out), losses(corpus), **told) as shown:
             run = fit(model, corpus, out=out, **{**how, "listeners": [*listeners, shown]}, **settings)
     except (Interrupted, DivergedError) as error:
-        report(out)
+        if ranks.first:
+            report(out)
         if isinstance(error, Interrupted):
             raise Interrupted(error.exit_code - 128, f"{error}; go on with bptt train --resume {out}") from error
         raise
-    summary(run, report(out), args, corpus)
+    if ranks.first:
+        summary(run, report(out), args, corpus)
     return 0
 
 
@@ -221,6 +246,14 @@ def free_place(config: Config) -> Path:
     while (place := Path("runs") / f"{name}-{config.model.cell}-{number}").exists():
         number += 1
     return place
+
+
+def refuse_pipe(config: Config, ranks: Ranks) -> None:
+    """InputError for standard input where several processes would each get a part of it."""
+    if ranks.size > 1 and "-" in config.corpus:
+        raise InputError(
+            "Several processes cannot read one standard input", f"{ranks.size} processes, CORPUS -", "Save the text in a file"
+        )
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:

@@ -41,6 +41,7 @@ class Stream(abc.ABC):
     Each `iter(stream)` is the next epoch. `state_dict()` is valid at any point: after `load_state_dict`, the next iteration
     hands out exactly the windows that were not handed out yet, bit for bit. One iteration at a time.
     `noise` depends on (seed, epoch, position) alone, not on how windows are cut.
+    The attribute `rows` is a slice of the rows that windows are to have: where several processes train, each sets its own.
 
     Raises InputError for fewer than two positions or settings out of range; CheckpointError for a foreign state. What lies at
     a position is `read`'s to say, in a subclass.
@@ -65,6 +66,7 @@ class Stream(abc.ABC):
             raise InputError(wrong, f"{count}", f"Give a longer {self.what}")
         check_settings(batch_size, steps, sampling, seed, offset, block)
         self.sampling, self.seed = sampling, seed
+        self.rows = slice(None)
         self.notes: list[str] = []
         self._settings = {"batch_size": batch_size, "steps": steps, "block": block, "tokens": count}
         targets = count - 1
@@ -105,8 +107,13 @@ class Stream(abc.ABC):
 
     @property
     def batch_size(self) -> int:
-        """Rows B of every window, after shrinking."""
+        """Rows B of the batch, after shrinking."""
         return self.layout.batch_size
+
+    @property
+    def own_rows(self) -> int:
+        """How many of them windows have: all, unless `rows` says otherwise."""
+        return len(range(self.batch_size)[self.rows])
 
     @property
     def steps(self) -> int:
@@ -130,11 +137,11 @@ class Stream(abc.ABC):
 
     def window(self, number: int) -> Window:
         """Window `number` of the current epoch, without moving on."""
-        at = self._plan.positions(number)
+        at = self._plan.positions(number)[self.rows]
         reset = np.zeros(at.shape, bool)
         reset[:, 0] = self._plan.begins(number)
         inputs, targets, counts = self.read(at)
-        mask = np.repeat(self._plan.rows(number)[:, None], at.shape[1], axis=1) & counts
+        mask = np.repeat(self._plan.rows(number)[self.rows, None], at.shape[1], axis=1) & counts
         return Window(*map(torch.from_numpy, (inputs, targets, reset, mask, noise(self.seed, self.epoch, at))))
 
     @abc.abstractmethod

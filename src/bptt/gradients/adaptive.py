@@ -109,7 +109,7 @@ class Adaptive(Stretches):
 
     def _estimate(self, unroll: Unroll, memory: Memory) -> Memory:
         probe, state = memory["probe"], memory["before"]
-        credits, norms = map(unroll.agree, credits_of_last(unroll, probe, state))
+        credits, norms = credits_of_last(unroll, probe, state)
         if not math.isfinite(float(credits.sum())) or float(credits.sum()) == 0:
             return {"blind": True}
         found = choose(credits[: self.limit].numpy(), norms[: self.limit].numpy(), self.bias)

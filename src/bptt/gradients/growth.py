@@ -24,10 +24,11 @@ def growth_rate(unroll: Unroll, window: Window, state: State, draws: np.random.G
     By power iteration: a random vector is pulled through the product again and again, and what it gains once it has turned is
     averaged (log) over pulls and rows. One pull would be far too low, as a random vector has little in the leading direction.
 
-    Rows that reset on the way are left out. None if no row is left or the state carries no gradient. Adds nothing to `.grad`.
+    Rows that reset on the way are left out. None if no row is left, on any process, or the state carries no gradient. Adds
+    nothing to `.grad`.
     """
     alive = ~window.reset.any(1)
-    if not alive.any():
+    if not unroll.agree(alive.sum().double()):
         return None
     start = nest.as_leaves(state)
     _, end = unroll.segment(window, start)
@@ -35,12 +36,19 @@ def growth_rate(unroll: Unroll, window: Window, state: State, draws: np.random.G
     sources, ends = [source for source, _ in pairs], [end for _, end in pairs]
     if not any(leaf.requires_grad for leaf in ends):
         return None
-    vector = [torch.from_numpy(draws.standard_normal(leaf.shape)).to(leaf) for leaf in ends]
+    vector = [_drawn(unroll, leaf, draws) for leaf in ends]
     gains = []
     for _ in range(PULLS):
         vector, gain = _gained(ends, sources, vector)
         gains.append(gain[alive].double().log())
-    return math.exp(float(torch.stack(gains[PULLS // 2 :]).mean()) / window.steps)
+    turned = torch.stack(gains[PULLS // 2 :])
+    total, count = unroll.agree(torch.stack([turned.sum(), turned.new_tensor(turned.numel())])).tolist()
+    return math.exp(total / count / window.steps)
+
+
+def _drawn(unroll: Unroll, leaf: Tensor, draws: np.random.Generator) -> Tensor:
+    """A random vector for every row of `leaf` [B, …]."""
+    return unroll.draw(len(leaf), lambda rows: torch.from_numpy(draws.standard_normal((rows, *leaf.shape[1:])))).to(leaf)
 
 
 def _gained(ends: list[Tensor], sources: list[Tensor], vector: list[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -15,7 +15,7 @@ from bptt.types import State, Unroll, Window
 
 
 def credits_of_last(unroll: Unroll, window: Window, state: State) -> tuple[Tensor, Tensor]:
-    """Norms by lag for the losses of the last step, summed over the rows.
+    """Norms by lag for the losses of the last step, summed over the rows, and meant over the processes where there are several.
 
     c(t, k) = q_t D_t … D_{t−k+1} I_{t−k},   g_K = Σ_{k < K} c(t, k)        with t the last step of the window
 
@@ -33,7 +33,7 @@ def credits_of_last(unroll: Unroll, window: Window, state: State) -> tuple[Tenso
         roots = [loss] if pulls is None else [leaf for leaf in nest.leaves(end) if nest.is_float(leaf)]
         sources = [leaf for leaf in nest.leaves(start) if nest.is_float(leaf)]
         found = pulled(roots, [*parameters, *sources], pulls)
-        credit, pulls = found[: len(parameters)], found[len(parameters) :]
+        credit, pulls = [unroll.agree(leaf) for leaf in found[: len(parameters)]], found[len(parameters) :]
         total = [a + b for a, b in zip(total, credit, strict=True)]
         credits.append(_norm(credit))
         norms.append(_norm(total))

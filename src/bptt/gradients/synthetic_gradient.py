@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class SyntheticGradient(Stretches):
     """`Truncated(k)` with a closing term: a linear model of the state predicts the gradient that arrives from beyond a stretch.
 
     δ̂(h) = W h + b ≈ Σ_{t > e} ∂l_t/∂h_e,   ĝ = d(Σ_{t in stretch} l_t + ⟨h_e, δ̂(h_e)⟩)/dθ   with δ̂(h_e) held fixed
-    W ← W − η (δ̂(h_s) − δ_s) h_sᵀ / (‖h_s‖² + 1),   b ← b − η (δ̂(h_s) − δ_s) / (‖h_s‖² + 1)
+    W ← W − η Σ_b (δ̂(h_s) − δ_s) h_sᵀ / Σ_b (‖h_s‖² + 1),   b ← b − η Σ_b (δ̂(h_s) − δ_s) / Σ_b (‖h_s‖² + 1)
 
     h_s and h_e are the states before and after the stretch, all float leaves of a row in one vector. δ_s, the target of the
     prediction made at h_s, is what the stretch itself sends back to its first state: the true gradient of its own losses, and
@@ -78,24 +79,27 @@ class SyntheticGradient(Stretches):
         carry = super().start(unroll, batch_size)
         vector = ravel(carry.state)
         states = vector.shape[1]
-        return Carry(
-            carry.state, {**carry.memory, "weight": vector.new_zeros(states, states), "bias": vector.new_zeros(states)}
-        )
+        model = {"weight": vector.new_zeros(states, states), "bias": vector.new_zeros(states)}
+        return Carry(carry.state, {**carry.memory, "shared": model})
 
     def spend(self, unroll: Unroll, stretch: Window, carry: Carry) -> tuple[Tensor, Carry]:
         """Run the stretch, close it with the prediction at its end, and learn from what came back to its start."""
-        memory = carry.memory
+        memory, model = dict(carry.memory), carry.memory["shared"]
         begin = nest.as_leaves(carry.state)
         loss, end = unroll.segment(stretch, begin)
         after = nest.detach(end)
-        closing = unravel(_predicted(memory, ravel(after)), after)
+        closing = unravel(_predicted(model, ravel(after)), after)
         target = ravel(unroll.backward(loss, start=begin, end=end, adjoint=closing))
         vector = ravel(nest.detach(begin))
-        wrong = _predicted(memory, vector) - target
-        learnt = {name: memory[name] - self.rate * unroll.agree(step) for name, step in _normalised(wrong, vector).items()}
-        mismatch = float(wrong.norm() / target.norm()) if target.any() else None
-        position = memory["position"] + stretch.steps
-        return loss.detach(), Carry(after, {**memory, **learnt, "position": position, "open": None, "mismatch": mismatch})
+        wrong = _predicted(model, vector) - target
+        total = {"weight": wrong.t() @ vector, "bias": wrong.sum(0)}
+        # Sums over the rows of all processes, each divided by their number, which their quotients are rid of.
+        size = unroll.agree(vector.square().sum() + len(vector))
+        learnt = {name: model[name] - self.rate * unroll.agree(step) / size for name, step in total.items()}
+        off, back = (float(unroll.agree(values.square().sum())) for values in (wrong, target))
+        mismatch = math.sqrt(off / back) if back else None
+        memory = {**memory, "position": memory["position"] + stretch.steps, "open": None}
+        return loss.detach(), Carry(after, {**memory, "shared": learnt, "mismatch": mismatch})
 
     def info(self, stretch: Window, memory: Memory) -> dict[str, float]:
         """How far the last prediction was off; nothing where no gradient came back, as at the first step of a text."""
@@ -106,12 +110,6 @@ class SyntheticGradient(Stretches):
         return {"mismatch": None}
 
 
-def _predicted(memory: Memory, vector: Tensor) -> Tensor:
+def _predicted(model: Mapping[str, Tensor], vector: Tensor) -> Tensor:
     """δ̂ [B, n] at the states `vector` [B, n]."""
-    return torch.addmm(memory["bias"], vector, memory["weight"].t())
-
-
-def _normalised(wrong: Tensor, vector: Tensor) -> Mapping[str, Tensor]:
-    """The direction in which weight and bias go wrong: the gradient of ½‖wrong‖² over the mean of ‖h‖² + 1 of the rows."""
-    size = vector.square().sum(1).mean() + 1
-    return {"weight": wrong.t() @ vector / (len(vector) * size), "bias": wrong.mean(0) / size}
+    return torch.addmm(model["bias"], vector, model["weight"].t())

@@ -22,6 +22,7 @@ from bptt.losses import cross_entropy
 from bptt.models.parts import Embed, OneHot, Readout
 from bptt.nn import Lookup, adapt
 from bptt.nn.adapters import hooked
+from bptt.ranks import ALONE, Ranks
 from bptt.structure import Structure
 from bptt.types import Inside, Local, State, Window
 
@@ -39,6 +40,7 @@ class Unroll(nn.Module):
         per        what a sum of losses is divided by before it reaches `.grad`: batch size × `strategy.nominal(T)`
         autocast   a lower precision such as torch.bfloat16 for the matrix products, or None
 
+    Where several processes train one model, the attribute `ranks` is what they say to each other (see `bptt.ranks`).
     An encoder or readout whose `forward` names an argument `noise` receives the window's noise [B, T] for its dropout.
 
     >>> unroll = Unroll(None, torch.nn.GRU(3, 5), torch.nn.Linear(5, 7))
@@ -62,6 +64,7 @@ class Unroll(nn.Module):
         self.recurrent = adapt(recurrent)
         self.readout = nn.Identity() if readout is None else readout
         self.loss, self.per, self.autocast = loss, float(per), autocast
+        self.ranks: Ranks = ALONE
         self._noisy = {name for name in ("encode", "readout") if takes_noise(getattr(self, name))}
 
     @property
@@ -205,7 +208,14 @@ class Unroll(nn.Module):
 
     def agree(self, value: Tensor) -> Tensor:
         """The mean of `value` over all processes: with one process, the value itself."""
-        return value
+        return self.ranks.mean(value)
+
+    def draw(self, rows: int, make: Callable[[int], Tensor]) -> Tensor:
+        """What is drawn by row, for the `rows` rows that are here: `make(B)` for all B rows of the batch, and these of it.
+
+        So a row meets the same draws whatever process has it. With one process it is `make(rows)`.
+        """
+        return self.ranks.draw(rows, make)
 
     def _run(self, window: Window, state: State, edge: Tensor | None, reset: Tensor | None) -> tuple[Tensor, State]:
         encoded = self._encoded(window)

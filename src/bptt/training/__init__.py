@@ -2,7 +2,8 @@
 
 from bptt.training.course import Best
 from bptt.training.fit import fit
+from bptt.training.launch import join
 from bptt.training.run import Run, load
 from bptt.training.settings import TrainSettings
 
-__all__ = ["Best", "Run", "TrainSettings", "fit", "load"]
+__all__ = ["Best", "Run", "TrainSettings", "fit", "join", "load"]

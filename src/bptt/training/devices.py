@@ -7,12 +7,15 @@ import re
 import torch
 
 from bptt.errors import InputError
+from bptt.ranks import ALONE, Ranks
 
 
-def find_device(name: str) -> torch.device:
-    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
+def find_device(name: str, ranks: Ranks = ALONE) -> torch.device:
+    """auto (a GPU if there is one), cpu, cuda or cuda:N; of several processes on a machine each takes a GPU of its own."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name += ranks.gpu
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise InputError("There is no such device", f"device={name!r}", "Use auto, cpu, cuda or cuda:N")
     if name.startswith("cuda"):

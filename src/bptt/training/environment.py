@@ -11,7 +11,7 @@ import torch
 from bptt.kernels import choose
 
 
-def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
+def environment(device: torch.device, dtype: str, cell: str, processes: int = 1) -> dict[str, Any]:
     """Facts about the process, as plain JSON; `cell` is a name, whether of one of our cells or not."""
     from bptt import __version__
 
@@ -28,6 +28,7 @@ def environment(device: torch.device, dtype: str, cell: str) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "",
         "dtype": dtype,
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "kernel": kernel.name if kernel else "readable" if cell in PLAIN else "the cell's own steps",
         "kernel_reason": kernel.reason if kernel else PLAIN.get(cell, ""),
     }

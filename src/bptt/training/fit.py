@@ -12,6 +12,7 @@ from bptt.data import Corpus
 from bptt.data.series import SeriesData
 from bptt.errors import InputError, did_you_mean
 from bptt.models import LanguageModel, SeriesModel
+from bptt.ranks import ALONE, Ranks
 from bptt.training.directory import RunDirectory
 from bptt.training.identity import cell_name
 from bptt.training.listeners import Listener
@@ -34,6 +35,7 @@ def fit(
     config: Mapping[str, Any] | None = None,
     listeners: Iterable[Listener] = (),
     watchers: Iterable[Watcher] = (),
+    ranks: Ranks = ALONE,
     **settings: Any,
 ) -> Run:
     """Train `model` on `corpus`.
@@ -48,6 +50,8 @@ def fit(
         listeners  functions that are called with every event (see `bptt.training.listeners`)
         watchers   called once each before a window of the run, to look and not to touch; what they say becomes a notice (see
                    `bptt.training.watchers`, and `bptt.diagnostics.Watch`)
+        ranks      the processes that train this model together, from `bptt.training.join` in each of them: the rows of a batch
+                   are spread over them, and the first one writes
         settings   the fields of `TrainSettings` by name: gradient, epochs, batch_size, steps, lr, clip, seed …
 
     From its start to its end a run in `out` can be resumed, whatever ended the process; a resumed run equals an uninterrupted
@@ -76,9 +80,10 @@ def fit(
         if directory is not None:
             if resume and overwrite:
                 raise InputError("A run is either resumed or replaced", "resume=True, overwrite=True", "Choose one")
-            stack.enter_context(hold(directory, resume=resume, overwrite=overwrite))
+            if ranks.first:
+                stack.enter_context(hold(directory, resume=resume, overwrite=overwrite))
         interrupts = stack.enter_context(Interrupts())
-        session = Session(model, corpus, chosen, directory, interrupts, list(listeners), list(watchers))
+        session = Session(model, corpus, chosen, directory, interrupts, list(listeners), list(watchers), ranks)
         stack.callback(session.close)
         if resume:
             session.resume()

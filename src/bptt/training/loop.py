@@ -69,7 +69,8 @@ class Training:
 
     def __init__(self, unroll: Unroll, stream: Stream, strategy: Strategy, update: Update, device: torch.device) -> None:
         self.unroll, self.stream, self.strategy, self.update, self.device = unroll, stream, strategy, update, device
-        self.carry = strategy.start(unroll, stream.batch_size)
+        self.ranks = unroll.ranks
+        self.carry = strategy.start(unroll, stream.own_rows)
         self.before: dict[str, Any] = stream.state_dict()
         self.consumed = 0
         self.step = self.tokens = self.epochs = 0
@@ -85,12 +86,13 @@ class Training:
             return  # saved after the last window of this epoch, before `end_epoch`
         for window, consumed, estimate in estimates(self.strategy, self.unroll, self._windows(), self.carry, self.consumed):
             self._advance(window, consumed, estimate)
+            estimate = self.ranks.pooled(estimate)
             yield estimate, self._spend(window, estimate, self._passed(consumed / window.steps))
 
     def close(self) -> tuple[Estimate, Spent | None]:
         """Spend the stretch that is still open, once, after the last window of a run; nothing open is nothing spent."""
         window = self.stream.window(0)[:, :0].to(self.device)
-        estimate = list(self.strategy.gradients(self.unroll, window, self.carry))[-1]
+        estimate = self.ranks.pooled(list(self.strategy.gradients(self.unroll, window, self.carry))[-1])
         self.carry = estimate.carry
         return estimate, self._spend(window, estimate, self.stream.epoch + 1.0)
 
@@ -124,6 +126,8 @@ class Training:
 
     def _spend(self, window: Window, estimate: Estimate, passed: float) -> Spent | None:
         loss = float(estimate.loss_sum)
+        if estimate.ready:
+            self.ranks.add_up(self.update.parameters)
         norm, clipped = self.update.clip() if estimate.ready else (None, False)
         check_estimate(self.unroll, window, estimate.carry, loss, norm, self.step + 1)
         spent = None
@@ -151,7 +155,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`, on whatever device the run is now."""
         template = self.carry
-        carry = move(state["carry"], self.device)
+        carry = move(self.ranks.part(state["carry"]), self.device)
         self.carry = Carry(like(template.state, carry.state), carry.memory)
         self.before, self.consumed = state["stream"], state["consumed"]
         self.stream.load_state_dict(self.before)

@@ -11,6 +11,7 @@ from bptt.data import Corpus
 from bptt.data.series import SeriesData
 from bptt.errors import InputError
 from bptt.models import LanguageModel, SeriesModel
+from bptt.ranks import ALONE, Ranks
 from bptt.training.devices import find_device, precision
 from bptt.training.listeners import TensorBoard
 from bptt.training.loop import Training
@@ -34,7 +35,9 @@ def check_vocabulary(model: LanguageModel | SeriesModel, corpus: Corpus | Series
         raise InputError(wrong, next(differing, "the same tokens, but cut from text in another way"), todo)
 
 
-def prepare(model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, s: TrainSettings) -> Training:
+def prepare(
+    model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, s: TrainSettings, ranks: Ranks = ALONE
+) -> Training:
     """Everything that settings, model and text alone can tell is refused here, before a run is replaced or an hour is spent.
 
     What a strategy says to the model and its first window, `rehearse` asks it.
@@ -44,14 +47,17 @@ def prepare(model: LanguageModel | SeriesModel, corpus: Corpus | SeriesData, s: 
     for prefix in s.sample_prefix:
         if model.vocab is not None:
             model.vocab.encode(prefix)
-    device = find_device(s.device)
+    device = find_device(s.device, ranks)
     dtype, autocast = precision(s.dtype)
     stream = corpus.train.stream(s.batch_size, s.steps, s.sampling, block=s.block, seed=s.seed)
+    ranks = ranks.over(stream.batch_size)
+    stream.rows = ranks.rows
     if s.threads is not None:
         torch.set_num_threads(s.threads)
-    seed_everything(s.seed)
+    seed_everything(s.seed + ranks.rank)  # masks from torch's own generator differ between rows of two processes, too
     model.to(device=device, dtype=dtype).train()
     unroll = model.unroll(per=stream.batch_size * s.gradient.nominal(stream.steps), autocast=autocast)
+    unroll.ranks = ranks
     optimizer = make_optimizer(s.optimizer, unroll.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
     schedule = Schedule(s.schedule, s.epochs, s.warmup, s.decay, s.decay_every)
     training = Training(unroll, stream, s.gradient, Update(unroll.parameters(), optimizer, schedule, s.clip), device)

@@ -25,7 +25,7 @@ def rehearse(training: Training) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            carry = training.strategy.start(unroll, stream.batch_size)
+            carry = training.strategy.start(unroll, stream.own_rows)
             next(iter(training.strategy.gradients(unroll, stream.window(0).to(training.device), carry)), None)
     finally:
         with torch.no_grad():

@@ -5,17 +5,23 @@ Knows the order in which things happen: updates, then validation, sample and che
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from bptt.data import Corpus, Vocabulary
 from bptt.data.series import SeriesData
-from bptt.errors import DivergedError, InputError, Interrupted
+from bptt.errors import ContractError, DivergedError, InputError, Interrupted
 from bptt.metrics import Score
 from bptt.models import LanguageModel, SeriesModel
+from bptt.ranks import Ranks
 from bptt.training import checkpoint
 from bptt.training.course import Best, Course
 from bptt.training.directory import RunDirectory, as_json, as_yaml
@@ -49,21 +55,28 @@ class Session:
         interrupts: Interrupts,
         listeners: list[Listener],
         watchers: list[Watcher],
+        ranks: Ranks,
     ) -> None:
         self.model, self.corpus, self.settings, self.directory = model, corpus, settings, directory
-        self.interrupts, self.listeners, self.watchers = interrupts, listeners, watchers
+        # One process writes and is heard; the others go the same way in silence.
+        self.interrupts = interrupts
+        self.listeners, self.watchers = (listeners, watchers) if ranks.first else ([], [])
         self.journals: dict[str, Journal] = {}
         self.tensorboard: TensorBoard | None = None
-        self.training = prepare(model, corpus, settings)
+        self.training = prepare(model, corpus, settings, ranks)
+        self.ranks = self.training.ranks
+        self.leaving = 0  # the signal that this process, or another, has received
         self.training.look = self._look if watchers else None
         self.course = Course(model.measure.name)
         self._saved_at = time.monotonic()
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Start a new run, in place of what is in the directory; from its checkpoint at update 0 on it can be resumed."""
+        self.ranks.spread(parameters(self.model).values())
+        self._check_alike("settings or text", self._same)
         rehearse(self.training)
         self.course.tick(training=False)
-        if self.directory is not None:
+        if self.directory is not None and self.ranks.first:
             check_saved(parameters(self.model).items(), 0)
             files = self._files(config)  # all of them, before the old run is gone
             self.directory.clear()
@@ -77,9 +90,14 @@ class Session:
         self._notices()
         self.save()
 
+    def _same(self) -> str:
+        """What must be the same in all processes, in words."""
+        s = self.settings
+        return f"{describe_model(self.model)} {identity(self.corpus, s)} {s.epochs} {s.patience} {s.save_every}"
+
     def _files(self, config: Mapping[str, Any]) -> dict[str, str]:
         """What is written once; the one that makes a directory a run comes first."""
-        made = environment(self.training.device, self.settings.dtype, cell_name(self.model))
+        made = environment(self.training.device, self.settings.dtype, cell_name(self.model), self.ranks.size)
         return {
             "config.yaml": as_yaml(config),
             "env.json": as_json("env.json", made),
@@ -99,12 +117,17 @@ class Session:
             raise InputError(
                 "The run has more epochs behind it than it shall have", f"{done} done, epochs={wanted}", "Give more"
             )
-        if self._ending() is None:
+        self._check_alike("settings, text or checkpoint", lambda: f"{saved.step} {self._same()}")
+        if self._ending() is None and self.ranks.first:
             self._open_files(saved.state["journals"])
+        randoms = [saved.state["random"], *saved.state.get("others", [])]
         # Last, so that nothing above draws from them.
-        set_random_state(saved.state["random"])
+        if self.ranks.rank < len(randoms):
+            set_random_state(randoms[self.ranks.rank])
         self.tell("resume", time=now())
         self._notices()
+        if len(randoms) != self.ranks.size:
+            self.tell("notice", text=other_size(len(randoms), self.ranks.size))
 
     def run(self) -> Run:
         """Epochs until done."""
@@ -115,8 +138,9 @@ class Session:
             self._end("diverged")
             raise
         self._end(reason)
-        if self.interrupts.received is not None:  # too late to stop the run, not to stop the program
-            raise Interrupted(self.interrupts.received, "the run is complete")
+        self._vote()
+        if self.leaving:  # too late to stop the run, not to stop the program
+            raise Interrupted(self.leaving, "the run is complete")
         training, course = self.training, self.course
         best = course.best or Best(training.step, training.epochs, math.nan, self.model.measure.name)
         path = None if self.directory is None else self.directory.path
@@ -135,8 +159,9 @@ class Session:
     def _epoch(self) -> None:
         for estimate, spent in self.training.epoch():
             self._record(estimate, spent)
-            self._leave_if_asked()
-            if spent is not None and self._due():
+            due = self._vote(spent is not None and self._due())
+            self._leave_if_asked(voted=True)
+            if due:
                 self.save()
         if self.training.epochs + 1 == self.settings.epochs:
             self._record(*self.training.close())
@@ -146,7 +171,9 @@ class Session:
 
     def _due(self) -> bool:
         every = self.settings.save_every
-        return self.training.step % every == 0 if every else time.monotonic() - self._saved_at > 60 * MINUTES_BETWEEN_SAVES
+        if every:
+            return self.training.step % every == 0
+        return self.ranks.first and time.monotonic() - self._saved_at > 60 * MINUTES_BETWEEN_SAVES
 
     def _record(self, estimate: Estimate, spent: Spent | None) -> None:
         self.course.tick()
@@ -166,7 +193,8 @@ class Session:
     def _end_epoch(self) -> None:
         """Validate, sample, save."""
         # Before the epoch is told: whoever interrupts these finds it still untold, and they are made again.
-        score, samples = self._validate(), self._samples()
+        figures, samples = self._aside(lambda: (self._validate(), self._samples()))
+        score = None if figures is None else Score(*figures)
         trained = self._tell_epoch()
         measure = self.model.measure
         if score is not None:
@@ -182,14 +210,27 @@ class Session:
         self.training.end_epoch()
         self.save()
 
-    def _validate(self) -> Score | None:
-        """How well the validation part is predicted; None where there is none."""
+    def _aside(self, job: Callable[[], Any]) -> Any:
+        """What `job` gives, a JSON value: the first process does it, and may ask who wants to leave; the others answer."""
+        if not self.ranks.first:
+            done = False
+            while not done:
+                done = self._vote()
+                self._leave_if_asked(voted=True)
+            return self.ranks.told(None)
+        result = job()
+        self._vote(done=True)
+        self._leave_if_asked(voted=True)
+        return self.ranks.told(result)
+
+    def _validate(self) -> tuple[float, ...] | None:
+        """How well the validation part is predicted, as the fields of a `Score`; None where there is none."""
         if self.corpus.valid is None or len(self.corpus.valid) < 2:
             return None
-        score = self.model.evaluate(self.corpus.valid, stop=self.interrupts, progress=self._validating)  # type: ignore[arg-type]
+        score = self.model.evaluate(self.corpus.valid, stop=self._asked, progress=self._validating)  # type: ignore[arg-type]
         self.course.tick(training=False)
         self._leave_if_asked()
-        return score
+        return dataclasses.astuple(score)
 
     def _validating(self, done: int, total: int) -> None:
         self.tell("progress", validated=done, validation=total)
@@ -241,25 +282,56 @@ class Session:
         self._saved_at = time.monotonic()
         if self.directory is None:
             return
+        parts = self.ranks.gathered({"carry": self.training.carry, "random": random_state()})
+        self._check_alike("parameters", lambda: digest(self.model.parameters()))
+        if self.ranks.first:
+            self._write(parts)
+        self.ranks.told(None)  # nobody goes on before it is on the disk: whoever reads it next finds it
+
+    def _write(self, parts: list[dict[str, Any]]) -> None:
+        """The checkpoint, from what every process had to give."""
+        assert self.directory is not None
+        carry = self.ranks.whole([part["carry"] for part in parts])
         state = {
-            "training": self.training.state_dict(),
+            "training": {**self.training.state_dict(), "carry": carry},
             "course": self.course.state_dict(),
             "journals": {name: journal.length() for name, journal in self.journals.items()},
-            "random": random_state(),
+            "random": parts[0]["random"],
+            "others": [part["random"] for part in parts[1:]],
             "identity": identity(self.corpus, self.settings),
         }
         best = None if self.course.best is None else self.course.best.step
         described = describe_model(self.model)
         checkpoint.save(self.directory.checkpoints, self.training.step, parameters(self.model), described, state, best=best)
 
-    def _leave_if_asked(self, *, saved: bool = False) -> None:
-        if self.interrupts.received is None:
+    def _check_alike(self, what: str, text: Callable[[], str]) -> None:
+        """ContractError, on all processes, unless all of them have the same."""
+        if not self.ranks.alike(text):
+            raise ContractError(
+                f"The processes of this training have different {what}",
+                f"at update {self.training.step}, in {self.ranks.size} processes",
+                "Start all of them with the same command, files and versions",
+            )
+
+    def _vote(self, done: bool = False) -> bool:
+        """Learn whether any process was asked to leave; True if any says that something is done, or due."""
+        self.leaving, yes = self.ranks.largest(self.interrupts.received or 0, int(done))
+        return bool(yes)
+
+    def _asked(self) -> bool:
+        """True once any process was asked to leave: then all have learned it in the same vote, and none is held after it."""
+        if not self.leaving:
+            self._vote()
+        return bool(self.leaving)
+
+    def _leave_if_asked(self, *, saved: bool = False, voted: bool = False) -> None:
+        if not (self.leaving if voted else self._asked()):
             return
         if not saved:
             self.save()
         self._end("interrupted")
         where = "" if self.directory is None else f"saved at update {self.training.step} in {self.directory.path}"
-        raise Interrupted(self.interrupts.received, where)
+        raise Interrupted(self.leaving, where)
 
     def _end(self, reason: str) -> None:
         self.tell("end", reason=reason, best=self.course.best_facts())
@@ -305,6 +377,23 @@ class Session:
         for file in (*self.journals.values(), self.tensorboard):
             if file is not None:
                 file.close()
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """SHA-256 over the bytes of all tensors."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def other_size(before: int, now: int) -> str:
+    """What is not as it would have been, had the run gone on with as many processes as before."""
+    counts = f"{now} process{'es' * (now > 1)}, after {before}"
+    return (
+        f"The run goes on in {counts}: every row keeps its state, and gradients are summed in another order, so from here on "
+        "it is the same up to rounding. Only masks from torch's own generator (nn.Dropout in a cell of yours) are drawn anew"
+    )
 
 
 def now() -> str:

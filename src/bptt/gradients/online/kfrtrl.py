@@ -78,7 +78,7 @@ class KFRTRL(Online):
         slope = layer.recurrent.gain[:, 0, 0]
         units = torch.diag_embed(slope)
         sources = {entry.name: _source(entry) for entry in entries}
-        signs = self.signs(position, len(slope)).to(slope)
+        signs = unroll.draw(len(slope), lambda rows: self.signs(position, rows)).to(slope)
         if not influence:
             influence = {"units": torch.zeros_like(units), "sources": {k: torch.zeros_like(v) for k, v in sources.items()}}
         ahead = _ahead(layer, influence["units"], step.reset[:, 0])

@@ -69,8 +69,8 @@ class Traces(Stepwise):
         at_hidden, at_scores = unroll.backward(loss, start=(hidden, scores))
         moved: dict[str, Any] = {}
         if self.random:
-            matrix = influence.get("feedback", self._matrix(at_scores, at_hidden))
-            moved, at_hidden = {"feedback": matrix}, torch.einsum("bto,oh->bth", at_scores.flatten(2), matrix)
+            shared = influence.get("shared") or {"feedback": self._matrix(at_scores, at_hidden)}
+            moved, at_hidden = {"shared": shared}, torch.einsum("bto,oh->bth", at_scores.flatten(2), shared["feedback"])
         signals = pulled([inside.outputs[-1]], inside.outputs, [at_hidden], keep=True)
         unroll.backward(None, end=inside.outputs[-1], adjoint=at_hidden)
         carried = self._carried(inside.layers, list(trained(unroll)), influence, step.reset[:, 0])

@@ -73,7 +73,7 @@ class UORO(Online):
     def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> dict[str, Any]:
         """Both vectors after the step."""
         vector = ravel(state)
-        signs = self.signs(position, *vector.shape).to(vector)
+        signs = unroll.draw(len(vector), lambda rows: self.signs(position, rows, vector.shape[1])).to(vector)
         held: Mapping[str, Tensor] = influence.get("blocks", {})
         names = list(dict.fromkeys([*held, *reached(unroll, step, state)]))
         along = influence.get("state", torch.zeros_like(vector))
