@@ -22,9 +22,9 @@ import safetensors.torch  # noqa: F401 - what a run loads late is loaded once, h
 import torch
 import torch._dynamo
 import yaml  # noqa: F401
-from small_run import events, fingerprint, train
+from small_run import events, fingerprint, make_model, train
 
-import bptt
+from bptt.config import parse_strategy
 from bptt.training import checkpoint
 
 warnings.simplefilter("ignore")
@@ -66,8 +66,10 @@ def attempt(out: Path, case: dict[str, Any], death: str) -> None:
     how: dict[str, Any] = {"overwrite": (out / "config.yaml").exists()}
     if checkpoint.steps(out / "checkpoints"):
         how = {"resume": True}
-    settings = {"gradient": bptt.Truncated(5, 8), "block": 34 if case["sampling"] == "shuffled" else None}
-    train(out, case["cell"], sampling=case["sampling"], epochs=3, save_every=3, listeners=listeners, **settings, **how)
+    gradient = parse_strategy(case.get("gradient", "truncated:k1=5,k2=8"))
+    settings = {"gradient": gradient, "block": 34 if case["sampling"] == "shuffled" else None}
+    model = make_model(case["cell"], dropout=case.get("dropout", 0.2))
+    train(out, model=model, sampling=case["sampling"], epochs=3, save_every=3, listeners=listeners, **settings, **how)
 
 
 def live(out: Path, case: dict[str, Any], death: str, seconds: float) -> int:
