@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 
 import damaging
+import fuzzing
 import one_number
 import racing
 import resuming
@@ -75,6 +76,40 @@ PROMISES = (
         damaging.cuts,
         quick=40,
         full=200,
+    ),
+    Promise(
+        "R3 any file",
+        "any file of a run or of a user, harmed in any way: each command works, or ends with exit code 2 and one line",
+        "no traceback",
+        fuzzing.fuzz_files,
+        quick=40,
+        full=3000,
+        minutes=15,
+    ),
+    Promise(
+        "R3 vouched",
+        "a checkpoint that somebody else made, whose manifest vouches for it: the same",
+        "no traceback",
+        fuzzing.fuzz_checkpoints,
+        quick=20,
+        full=1500,
+        minutes=10,
+    ),
+    Promise(
+        "R4 hostile",
+        "nothing executes on load: pickle, zip, tar, YAML, scripts in the place of any file",
+        "no canary",
+        fuzzing.hostile,
+        quick=12,
+        full=len(fuzzing.PAYLOADS) * (len(fuzzing.READERS) + len(fuzzing.PARTS)),
+    ),
+    Promise(
+        "R4 links",
+        "nothing is written through a link in a run directory",
+        "nothing",
+        fuzzing.links,
+        quick=9,
+        full=4 * len(fuzzing.LINKED),
     ),
     Promise(
         "R9 races",

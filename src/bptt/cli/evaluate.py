@@ -75,8 +75,8 @@ def own_part(args: argparse.Namespace, model: LanguageModel) -> tuple[str, Token
 
 def warn_if_changed(run: str, corpus: Corpus) -> None:
     """A note if the run's text is no longer what it was."""
-    before = RunDirectory(run).read_json("corpus.json").get("sha256")
-    if before != corpus.facts["sha256"]:
+    before = RunDirectory(run).read_json("corpus.json")
+    if not isinstance(before, dict) or before.get("sha256") != corpus.facts["sha256"]:
         say("bptt: note: the text has changed since the run was trained on it: the parts may overlap.")
 
 

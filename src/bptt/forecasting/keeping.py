@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         raise CheckpointError(
             "There is no forecaster here", str(folder), "Give a folder that save or bptt forecast wrote"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise CheckpointError("The forecaster cannot be read", f"{folder}: {error}", "Restore it from a copy") from error
     try:
         if plain["format"] != FORMAT:

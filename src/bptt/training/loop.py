@@ -16,6 +16,7 @@ from bptt.data import Stream
 from bptt.models import Unroll
 from bptt.training.health import check_estimate
 from bptt.training.pack import like, move
+from bptt.training.restore import check_windows
 from bptt.training.update import Spent, Update
 from bptt.types import Carry, Estimate, Strategy, Window
 
@@ -76,6 +77,7 @@ class Training:
         self.spent_until = 0.0
         self.tally = Tally()
         self.pace: Callable[[float], None] | None = None  # told how many epochs the updates have spent
+        self.vocabulary: int | None = None  # how many ids there are, if inputs are ids
         self.look: Callable[[Window], None] | None = None  # called before each window, when all before it is spent
 
     def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
@@ -150,6 +152,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`, on whatever device the run is now."""
+        check_windows(state["carry"], self.stream.window(0), self.vocabulary)
         template = self.carry
         carry = move(state["carry"], self.device)
         self.carry = Carry(like(template.state, carry.state), carry.memory)

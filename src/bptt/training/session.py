@@ -25,7 +25,8 @@ from bptt.training.health import check_saved
 from bptt.training.identity import cell_name, check_same, describe_model, identity
 from bptt.training.listeners import JOURNALS, Journal, Listener, TensorBoard
 from bptt.training.prepare import prepare
-from bptt.training.rehearsal import rehearse
+from bptt.training.rehearsal import rehearse, rehearse_resumed
+from bptt.training.restore import check_state
 from bptt.training.run import Run, parameters, set_parameters
 from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
@@ -90,6 +91,7 @@ class Session:
         """Go on from the newest checkpoint; where that is the end of the run, no file is touched."""
         assert self.directory is not None
         saved = checkpoint.load(self.directory.checkpoints)
+        check_state(saved.state)
         check_same(saved, self.model, self.corpus, self.settings)
         set_parameters(self.model, saved.parameters)
         self.training.load_state_dict(saved.state["training"])
@@ -100,6 +102,7 @@ class Session:
                 "The run has more epochs behind it than it shall have", f"{done} done, epochs={wanted}", "Give more"
             )
         if self._ending() is None:
+            rehearse_resumed(self.training)
             self._open_files(saved.state["journals"])
         # Last, so that nothing above draws from them.
         set_random_state(saved.state["random"])
