@@ -9,11 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import bad_settings
+import crashing
 import damaging
 import fuzzing
+import long_runs
+import not_finite
+import odd_texts
 import one_number
 import racing
 import resuming
+import same_bits
+import signalled
 from work import Work
 
 
@@ -60,6 +67,16 @@ PROMISES = (
         full=13,
         minutes=15,
         elsewhere=(f"{KILLED}::test_killed_runs_equal_whole_ones",),
+    ),
+    Promise(
+        "R2 deaths",
+        "a process that is gone before or after any write, flush, rename or removal leaves a checkpoint that loads",
+        "always the old or the new one",
+        crashing.deaths,
+        quick=4,
+        full=400,
+        minutes=10,
+        elsewhere=(f"{CHECKPOINT}::test_the_newest_that_loads_is_the_old_or_the_new_one",),
     ),
     Promise(
         "R3 bit flips",
@@ -112,6 +129,57 @@ PROMISES = (
         full=4 * len(fuzzing.LINKED),
     ),
     Promise(
+        "R5 refused writes",
+        "a write that the system refuses, at any size of any file: the message names path and bytes, what was saved is intact",
+        "previous checkpoint intact",
+        crashing.limited,
+        quick=4,
+        full=100,
+    ),
+    Promise(
+        "R5 full disk",
+        "a disk of 8 MiB that fills up: the same",
+        "previous checkpoint intact",
+        crashing.full_disk,
+        quick=3,
+        full=60,
+    ),
+    Promise(
+        "R5 read-only",
+        "a folder or a run without permission: one line with the path",
+        "message names the path",
+        crashing.locked,
+        quick=3,
+        full=12,
+    ),
+    Promise(
+        "R6 signals",
+        "SIGINT and SIGTERM in forward, backward, update, validation, sample and save: saved at the last completed update",
+        "exit 130/143 within 10 s, a second signal within 1 s",
+        signalled.phases,
+        quick=6,
+        full=10 * len(signalled.CASES),
+        minutes=10,
+    ),
+    Promise(
+        "R7 not finite",
+        "a NaN or infinity in a weight, a gradient, a loss, the state, the strategy's memory stops the run and reaches no file",
+        "within one update, named",
+        not_finite.poisoned,
+        quick=10,
+        full=500,
+        minutes=10,
+        elsewhere=("training/test_training_health.py::test_a_bad_input_is_named_before_what_it_spoils",),
+    ),
+    Promise(
+        "R8 clipping",
+        "gradients of any size, zero, NaN, infinite or absent: a finite result or an error, never silently zero",
+        "right to 1e-5, or not finite",
+        not_finite.clipping,
+        quick=200,
+        full=20_000,
+    ),
+    Promise(
         "R9 races",
         "one process per run directory: one wins, the others are told within 1 s; a dead one lets go",
         "100 of 100, < 1 s",
@@ -120,12 +188,81 @@ PROMISES = (
         full=100,
     ),
     Promise(
+        "R10 odd texts",
+        "empty, tiny, T, T+1, B·T, B·T+1 tokens, NUL, noise, invalid, other encodings, BOM, line ends, a folder, a FIFO: it "
+        "trains, or one clear error",
+        "refused within 2 s; decode(encode(x)) = x",
+        odd_texts.odd,
+        quick=len(odd_texts.ODD) + len(odd_texts.PLACES),
+        full=2 * (len(odd_texts.ODD) + len(odd_texts.PLACES)),
+    ),
+    Promise(
+        "R10 long line",
+        "a line of 2 GB is read with its tokens on disk (a round: a MiB)",
+        "memory ≤ 1 GiB",
+        odd_texts.long_line,
+        quick=2,
+        full=2048,
+    ),
+    Promise(
+        "R11 settings",
+        "unknown key, wrong type, NaN, infinite, zero, negative, out of range: exit 2, names the key and the fix",
+        "no other end",
+        bad_settings.settings,
+        quick=len(bad_settings.CASES),
+        full=len(bad_settings.CASES),
+    ),
+    Promise(
         "R12 perplexity",
         "evaluate gives one number, whatever the pieces, equal to a plain loop in NumPy",
         "1e-9",
         one_number.perplexity,
         quick=8,
         full=200,
+    ),
+    Promise(
+        "R13 sampling",
+        "temperature 0 and any other, top-k > V, top-p 0 and 1, ties, −∞, seeds",
+        "as defined",
+        bad_settings.sampling,
+        quick=100,
+        full=20_000,
+        elsewhere=("inference/test_generate.py::test_settings_out_of_range_are_refused_at_once",),
+    ),
+    Promise(
+        "R14 vocabulary",
+        "ids beyond 65,535, reserved ids apart from data of the same spelling, ties by first appearance, limits",
+        "never wraps, never collides",
+        odd_texts.vocabulary,
+        quick=8,
+        full=200,
+    ),
+    Promise(
+        "R15 flat",
+        "memory, time of an update and open files stay as they are (a round: an update)",
+        "< 1 MiB per 10,000 updates, < 5 % over 100,000",
+        long_runs.flat,
+        quick=600,
+        full=100_000,
+        minutes=30,
+    ),
+    Promise(
+        "R16 budget",
+        "the gradient of a window under a budget, by the system's own count (a round: a step)",
+        "peak ≤ budget + 10 % at 1,000,000 steps",
+        long_runs.bounded,
+        quick=60_000,
+        full=1_000_000,
+        minutes=30,
+    ),
+    Promise(
+        "R18 kernels",
+        "outputs and gradients are bit-equal for an equal number of threads (`make sanitize`: no reports)",
+        "bit-equal",
+        same_bits.kernels,
+        quick=20,
+        full=500,
+        elsewhere=("kernels/test_fused.py::test_the_same_bits_whatever_the_rows_threads_and_instructions",),
     ),
     Promise(
         "R19 undisturbed",

@@ -18,6 +18,7 @@ from bptt.models import LanguageModel
 from bptt.training import load
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
+from bptt.training.settings import THREADS
 
 
 def run_flags(parser: Parser) -> None:
@@ -33,8 +34,8 @@ def run_flags(parser: Parser) -> None:
 def open_model(args: argparse.Namespace) -> LanguageModel:
     """The model that the flags name."""
     if args.threads is not None and (threads := convert(known("threads"), args.threads)) is not None:
-        if threads < 1:
-            raise InputError("threads must be at least 1", f"threads={threads}", "Leave it out for torch's choice")
+        if not 1 <= threads <= THREADS:
+            raise InputError(f"threads must be from 1 to {THREADS}", f"threads={threads}", "Leave it out for torch's choice")
         torch.set_num_threads(threads)
     model = load(args.run, which=args.checkpoint, device=find_device(args.device))
     if not isinstance(model, LanguageModel):

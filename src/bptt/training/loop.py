@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bptt.data import Stream
+from bptt.errors import CheckpointError
 from bptt.models import Unroll
 from bptt.training.health import check_estimate
 from bptt.training.pack import like, move
@@ -156,6 +157,9 @@ class Training:
         template = self.carry
         carry = move(state["carry"], self.device)
         self.carry = Carry(like(template.state, carry.state), carry.memory)
+        if state["consumed"] >= self.stream.steps:
+            given = f"{state['consumed']} steps consumed of {self.stream.steps}"
+            raise CheckpointError("The saved run stands behind its window", given, "Use another checkpoint")
         self.before, self.consumed = state["stream"], state["consumed"]
         self.stream.load_state_dict(self.before)
         self.update.load_state_dict(state["update"])

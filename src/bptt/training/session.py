@@ -101,10 +101,11 @@ class Session:
             raise InputError(
                 "The run has more epochs behind it than it shall have", f"{done} done, epochs={wanted}", "Give more"
             )
+        set_random_state(saved.state["random"])  # refuses what is none before a file is touched
         if self._ending() is None:
             rehearse_resumed(self.training)
             self._open_files(saved.state["journals"])
-        # Last, so that nothing above draws from them.
+        # Once more, as nothing above may have drawn from them.
         set_random_state(saved.state["random"])
         self.tell("resume", time=now())
         self._notices()
