@@ -92,7 +92,9 @@ READERS: dict[str, list[tuple[str, ...]]] = {
     "forecast/forecaster.json": [("load", "forecast")],
     "forecast/forecaster.safetensors": [("load", "forecast")],
     "forecast/corpus.json": [("report", "forecast")],
-    "settings.yaml": [("train", "--config", "settings.yaml", "--out", "new", "--quiet")],
+    "settings.yaml": [
+        ("train", "--config", "settings.yaml", "--epochs", "1", "--sample-length", "3", "--out", "new", "--quiet")
+    ],
     "book.txt": [("train", "book.txt", *TRAIN), ("evaluate", "run", "book.txt"), ("stats", "book.txt")],
     "load.csv": [
         ("forecast", "load.csv", "--target", "load", "--model", "naive", "--against", "none", "--out", "new", "--quiet")

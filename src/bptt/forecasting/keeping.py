@@ -82,6 +82,8 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         method = make(found.model, found._how({}))
         weights = {name.removeprefix("method."): value for name, value in arrays.items() if name.startswith("method.")}
         method.restore(series, plain["method"], weights)
+        if type(plain["train"]) is not int or not 0 < plain["train"] <= len(series):
+            raise ValueError(f"fitted on {plain['train']!r} of {len(series)} steps")
         found._fitted = Fitted(method, series, plain["train"])
     except CheckpointError:
         raise
