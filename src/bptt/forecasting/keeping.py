@@ -6,6 +6,7 @@ on from it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -85,6 +86,8 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         if type(plain["train"]) is not int or not 0 < plain["train"] <= len(series):
             raise ValueError(f"fitted on {plain['train']!r} of {len(series)} steps")
         found._fitted = Fitted(method, series, plain["train"])
+        with contextlib.suppress(InputError):  # what is known beforehand may not reach so far
+            found._fitted.ahead(series, np.array([len(series)]), method.s.horizon)  # or one that cannot forecast would load
     except CheckpointError:
         raise
     except Exception as error:  # its digest was right, or it has none: nobody of us wrote this
