@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Also inside pip's own build environments: nothing is fetched that is not pinned.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test test-all lint format recipes bench sanitize clean help
+.PHONY: demo test test-all lint format recipes bench sanitize soak audit clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -61,6 +61,15 @@ sanitize: $(VENV)/installed-dev ## the compiled kernels under AddressSanitizer a
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	BPTT_KERNEL_LIBRARY=$(CURDIR)/build/sanitize/libbptt_kernels.so $(BIN)/python -m pytest -s tests/kernels -m "not slow" \
 	-k "not operator and not environment and not forked"
+
+soak: $(VENV)/installed-dev ## every promise of docs/reliability.md at full size (long; goes on where it was interrupted)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/reliability/soak.py --report docs/reliability.md
+
+# In an environment of its own: pip-audit's dependencies are none of the project's.
+audit: ## known weaknesses of the pinned dependencies, where the service of pip-audit is reachable
+	$(PYTHON) -m venv build/audit
+	PIP_CONSTRAINT= build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==2.10.1
+	$(PYTHON) tests/reliability/audit.py build/audit/bin/pip-audit
 
 clean: ## forget the virtual environment and every cache; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,19 +1,14 @@
-"""Every test runs on one thread, and no warning about small batches is in the way."""
+"""Helpers of the training tests are within reach; every check runs on one thread, and nothing waits for a disk."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import pytest
-import torch
+from work import calm
 
 
 @pytest.fixture(autouse=True)
-def quick_and_alike() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+def calmly() -> Iterator[None]:
+    with calm():
         yield
-    torch.set_num_threads(before)

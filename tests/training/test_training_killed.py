@@ -28,13 +28,14 @@ def killed(folder: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
-def check(folder: Path, cases: list[dict[str, Any]], least: int) -> None:
-    """All equal; and at least so many processes really died of SIGKILL, none of anything else."""
+def check(folder: Path, cases: list[dict[str, Any]], least: int) -> int:
+    """All equal; and at least so many processes really died of SIGKILL, none of anything else. How many did."""
     found = killed(folder, cases)
     assert [result["equal"] for result in found] == [True] * len(cases)
     ends = [end for result in found for end in result["ends"]]
     assert set(ends) <= {0, signal.SIGKILL}
     assert ends.count(signal.SIGKILL) >= least
+    return ends.count(signal.SIGKILL)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -23,6 +23,7 @@ from bptt.training import TrainSettings, load
 from bptt.training.devices import find_device
 from bptt.training.directory import RunDirectory
 from bptt.training.seeds import seed_everything
+from bptt.training.settings import THREADS
 from bptt.types import Strategy
 
 
@@ -50,8 +51,8 @@ def open_model(args: argparse.Namespace) -> LanguageModel:
 def set_threads(args: argparse.Namespace) -> None:
     """As many as the flags say."""
     if args.threads is not None and (threads := convert(known("threads"), args.threads)) is not None:
-        if threads < 1:
-            raise InputError("threads must be at least 1", f"threads={threads}", "Leave it out for torch's choice")
+        if not 1 <= threads <= THREADS:
+            raise InputError(f"threads must be from 1 to {THREADS}", f"threads={threads}", "Leave it out for torch's choice")
         torch.set_num_threads(threads)
 
 
@@ -136,7 +137,8 @@ def corpus_of(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab
 def measured_on(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:
     """`corpus_of`, with a note if it is no longer what it was; a run that goes on refuses that instead."""
     corpus = corpus_of(run, flat, text, vocab)
-    if not run.tokens.exists() and run.read_json("corpus.json").get("sha256") != corpus.facts["sha256"]:
+    before = run.read_json("corpus.json")
+    if not run.tokens.exists() and (not isinstance(before, dict) or before.get("sha256") != corpus.facts["sha256"]):
         say("bptt: note: the text has changed since the run was trained on it: the parts may overlap.")
     return corpus
 

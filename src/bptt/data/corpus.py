@@ -131,11 +131,14 @@ def open_corpus(token_file: str | os.PathLike[str]) -> Corpus:
         vocab, ends, facts, notes = Vocabulary.from_json(about["vocab"]), about["ends"], about["facts"], about["notes"]
         if [type(end) for end in ends] != [int] * 3 or not 2 <= ends[0] <= ends[1] <= ends[2] == len(ids):
             raise ValueError(f"parts end at {ends!r}")
+        sizes = [size for part in facts.get("targets", {}).values() for size in part.values()]
+        if not all(type(size) is int and size >= 0 for size in sizes) or not all(isinstance(note, str) for note in notes):
+            raise ValueError("its facts are of no type that was written")
         least, most = tokenfile.extremes(Path(token_file), ids.dtype)
         if least < 0 or most >= len(vocab):
             raise ValueError(f"ids from {least} to {most} for {len(vocab)} tokens")
         return assemble(ids, (ends[0], ends[1], ends[2]), vocab, dict(facts), tuple(notes))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("The token file is damaged", f"{token_file}: {error}"[:300], "Read the corpus again") from error
 
 

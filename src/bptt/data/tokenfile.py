@@ -71,7 +71,7 @@ def load(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             raise ValueError(f"format {about['format']!r}, dtype {dtype!r}, count {count!r}")
         if path.stat().st_size != count * np.dtype(dtype).itemsize:
             raise ValueError(f"{path.stat().st_size} bytes do not hold {count} tokens of type {dtype}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RecursionError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError("This is not a whole token file", f"{path}: {error}"[:300], "Read the corpus again") from error
     return np.memmap(path, dtype=dtype, mode="r", shape=(count,)), about
 

@@ -6,6 +6,7 @@ on from it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -69,7 +70,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         raise CheckpointError(
             "There is no forecaster here", str(folder), "Give a folder that save or bptt forecast wrote"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise CheckpointError("The forecaster cannot be read", f"{folder}: {error}", "Restore it from a copy") from error
     try:
         if plain["format"] != FORMAT:
@@ -82,7 +83,11 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         method = make(found.model, found._how({}))
         weights = {name.removeprefix("method."): value for name, value in arrays.items() if name.startswith("method.")}
         method.restore(series, plain["method"], weights)
+        if type(plain["train"]) is not int or not 0 < plain["train"] <= len(series):
+            raise ValueError(f"fitted on {plain['train']!r} of {len(series)} steps")
         found._fitted = Fitted(method, series, plain["train"])
+        with contextlib.suppress(InputError):  # what is known beforehand may not reach so far
+            found._fitted.ahead(series, np.array([len(series)]), method.s.horizon)  # or one that cannot forecast would load
     except CheckpointError:
         raise
     except Exception as error:  # its digest was right, or it has none: nobody of us wrote this

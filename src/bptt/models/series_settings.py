@@ -61,8 +61,9 @@ class SeriesSettings(Taught):
                 raise InputError(f"There is no such {name}", f"{name}={value!r}", did_you_mean(str(value), list(known)))
         for name in ("hidden_size", "layers", "kernel_size"):
             size = getattr(self, name)
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise InputError(f"{name} must be a whole number, at least 1", f"{name}={size!r}", "Give a larger number")
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < 2**31:
+                what = f"{name} must be a whole number, at least 1 and below 2³¹"
+                raise InputError(what, f"{name}={size!r}", "Give a number between them")
         if not number(self.dropout) or not 0 <= self.dropout < 1:
             raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
         self.check_forcing()

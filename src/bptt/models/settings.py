@@ -77,8 +77,9 @@ class LanguageSettings(Taught):
         sizes = [(f"dilations[{layer}]", dilation, 1) for layer, dilation in enumerate(self.dilations)]
         sizes += [(name, getattr(self, name), 1) for name in ("hidden_size", "layers", "kernel_size")]
         for name, size, least in [*sizes, ("embedding_size", self.width, 0)]:
-            if isinstance(size, bool) or not isinstance(size, int) or size < least:
-                raise InputError(f"{name} must be a whole number, at least {least}", f"{name}={size!r}", "Give a larger number")
+            if isinstance(size, bool) or not isinstance(size, int) or not least <= size < 2**31:
+                what = f"{name} must be a whole number, at least {least} and below 2³¹"
+                raise InputError(what, f"{name}={size!r}", "Give a number between them")
         if not number(self.dropout) or not 0 <= self.dropout < 1:
             raise InputError("dropout must be a share from 0 up to, not including, 1", f"dropout={self.dropout!r}", "Try 0.2")
         leak_share(self.leak)

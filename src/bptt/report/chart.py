@@ -164,7 +164,7 @@ def area(band: Band, x: Axis, y: Axis) -> str:
     """The SVG path around a band, once forth along its upper edge and back along the lower, where both are known."""
     both = [
         (at, low, high)
-        for (at, low), (_, high) in zip(band.lower, band.upper, strict=True)
+        for (at, low), (_, high) in zip(band.lower, band.upper, strict=False)  # of a damaged file one edge may be shorter
         if low is not None and high is not None
     ]
     if not both:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bptt.errors import CheckpointError
 from bptt.files import sync_directory, to_json
-from bptt.training.health import check_saved
+from bptt.training.health import check_saved, first_bad
 from bptt.training.pack import pack, unpack
 
 FORMAT = 1
@@ -207,6 +207,9 @@ def read(path: Path) -> Saved:
         model, skeleton = json.loads(content["model.json"]), json.loads(content["state.json"])
     except Exception as error:  # the digest was right, so this is a file that nobody of us wrote
         raise CheckpointError("A file of the checkpoint has no valid content", str(error), "Use another checkpoint") from error
+    bad = first_bad([*parameters.items(), *tensors.items()])
+    if bad is not None:
+        raise CheckpointError("A saved tensor is not finite", bad, "Use another checkpoint")
     return Saved(path, facts["step"], parameters, model, unpack(tensors, skeleton))
 
 

@@ -10,6 +10,8 @@ import math
 import time
 from typing import Any
 
+from bptt.errors import CheckpointError
+
 
 @dataclasses.dataclass(frozen=True)
 class Best:
@@ -80,5 +82,7 @@ class Course:
         """Continue from `state_dict`."""
         self.history, self.stalled, self.seconds = state["history"], state["stalled"], state["seconds"]
         best = state["best"]
+        if best is not None and not isinstance(best.get(self.measure), int | float):
+            raise CheckpointError(f"The best epoch has no {self.measure}", str(best)[:80], "Use another checkpoint")
         self.best = None if best is None else Best(best["step"], best["epoch"], best[self.measure], self.measure)
         self._clock = time.monotonic()

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from bptt.data import Stream
+from bptt.errors import CheckpointError
 from bptt.models import Unroll
 from bptt.training.health import check_estimate
 from bptt.training.pack import like, move
+from bptt.training.restore import check_windows
 from bptt.training.update import Spent, Update
 from bptt.types import Carry, Estimate, Strategy, Window
 
@@ -77,6 +79,7 @@ class Training:
         self.spent_until = 0.0
         self.tally = Tally()
         self.pace: Callable[[float], None] | None = None  # told how many epochs the updates have spent
+        self.vocabulary: int | None = None  # how many ids there are, if inputs are ids
         self.look: Callable[[Window], None] | None = None  # called before each window, when all before it is spent
 
     def epoch(self) -> Iterator[tuple[Estimate, Spent | None]]:
@@ -154,9 +157,13 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`, on whatever device the run is now."""
-        template = self.carry
-        carry = move(self.ranks.part(state["carry"]), self.device)
+        template, carry = self.carry, self.ranks.part(state["carry"])
+        check_windows(carry, self.stream.window(0), self.vocabulary)
+        carry = move(carry, self.device)
         self.carry = Carry(like(template.state, carry.state), carry.memory)
+        if state["consumed"] >= self.stream.steps:
+            given = f"{state['consumed']} steps consumed of {self.stream.steps}"
+            raise CheckpointError("The saved run stands behind its window", given, "Use another checkpoint")
         self.before, self.consumed = state["stream"], state["consumed"]
         self.stream.load_state_dict(self.before)
         self.update.load_state_dict(state["update"])

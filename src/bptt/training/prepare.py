@@ -61,6 +61,7 @@ def prepare(
     optimizer = make_optimizer(s.optimizer, unroll.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
     schedule = Schedule(s.schedule, s.epochs, s.warmup, s.decay, s.decay_every)
     training = Training(unroll, stream, s.gradient, Update(unroll.parameters(), optimizer, schedule, s.clip), device)
+    training.vocabulary = model.size if isinstance(model, LanguageModel) else None
     training.pace = lambda epochs: model.progress(epochs / s.epochs)
     training.keep_pace()
     return training

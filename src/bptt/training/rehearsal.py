@@ -9,13 +9,27 @@ import warnings
 
 import torch
 
+from bptt.errors import BpttError, CheckpointError
 from bptt.training.loop import Training
 from bptt.training.seeds import random_state, set_random_state
+from bptt.types import Carry
 
 
-def rehearse(training: Training) -> None:
+def rehearse_resumed(training: Training) -> None:
+    """The same from where a saved run goes on; CheckpointError where its strategy cannot go on from what it is handed."""
+    try:
+        rehearse(training, training.carry)
+    except (BpttError, MemoryError):
+        raise
+    except Exception as error:
+        given = f"{type(error).__name__}: {error}"[:200]
+        raise CheckpointError("The strategy cannot go on from the saved memory", given, "Use another checkpoint") from error
+
+
+def rehearse(training: Training, carry: Carry | None = None) -> None:
     """Let the strategy make its first estimate, and forget it: a contract may only show on a window what it cannot take.
 
+    carry  from where; None: the start
     Costs the steps that one estimate consumes. Gradients are thrown away; buffers and random states are afterwards what they
     were. What the strategy warns of, the run will say itself.
     """
@@ -25,8 +39,8 @@ def rehearse(training: Training) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            carry = training.strategy.start(unroll, stream.own_rows)
-            next(iter(training.strategy.gradients(unroll, stream.window(0).to(training.device), carry)), None)
+            begin = training.strategy.start(unroll, stream.own_rows) if carry is None else carry
+            next(iter(training.strategy.gradients(unroll, stream.window(0).to(training.device), begin)), None)
     finally:
         with torch.no_grad():
             for buffer, value in kept:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from bptt.errors import CheckpointError
+from bptt.errors import CheckpointError, InputError
 from bptt.models import LanguageModel, SeriesModel
 from bptt.training import checkpoint
 from bptt.training.course import Best
 from bptt.training.directory import RunDirectory
 
+PRECISIONS = (torch.float32, torch.float64)
 MODELS: dict[str, Any] = {"language": LanguageModel, "series": SeriesModel}
 
 
@@ -55,6 +56,13 @@ def parameters(model: nn.Module) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def set_parameters(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
     """Put saved values in place, without re-binding a parameter; CheckpointError if they are another model's."""
+    check_parameters(model, saved)
+    for name, value in parameters(model).items():
+        value.copy_(saved[name])
+
+
+def check_parameters(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
+    """CheckpointError unless these are the parameters of such a model, by name and shape."""
     present = parameters(model)
     missing, extra = present.keys() - saved.keys(), saved.keys() - present.keys()
     if missing or extra:
@@ -64,7 +72,6 @@ def set_parameters(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
         if value.shape != saved[name].shape:
             given = f"{name} is {tuple(saved[name].shape)} there, {tuple(value.shape)} here"
             raise CheckpointError("The checkpoint is of another model", given, "Build the model with the settings of the run")
-        value.copy_(saved[name])
 
 
 def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.device | str = "cpu") -> Any:
@@ -82,9 +89,15 @@ def load(path: str | os.PathLike[str], *, which: str = "best", device: torch.dev
 def from_checkpoint(saved: checkpoint.Saved) -> Any:
     """The model that a checkpoint holds; CheckpointError for one with a cell of the user's own."""
     try:
-        model = MODELS[saved.model["kind"]].from_json(saved.model)
-        dtype = next(value.dtype for value in saved.parameters.values() if value.is_floating_point())
-    except (KeyError, TypeError, StopIteration) as error:
+        kind, (dtype,) = MODELS[saved.model["kind"]], {v.dtype for v in saved.parameters.values() if v.is_floating_point()}
+        if saved.model["settings"].get("layers", 1) > len(saved.parameters) or dtype not in PRECISIONS:
+            raise ValueError(f"{saved.model['settings']}, {dtype}"[:200])
+        with torch.device("meta"):  # a description takes no memory before it is clear that the numbers are its own
+            check_parameters(kind.from_json(saved.model), saved.parameters)
+        model = kind.from_json(saved.model)
+    except CheckpointError:
+        raise
+    except (AttributeError, InputError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         todo = "A model with your own cell: build it in your code, and continue with bptt.fit(…, resume=True)"
         raise CheckpointError("The checkpoint describes no model of ours", str(error), todo) from error
     model = model.to(dtype)

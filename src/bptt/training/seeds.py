@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bptt.errors import CheckpointError
+
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (every device)."""
@@ -28,11 +30,14 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Continue from `random_state`."""
-    random.setstate(state["python"])
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"].cpu())
+    """Continue from `random_state`; CheckpointError for what is none."""
+    try:
+        random.setstate(state["python"])
+        kind, keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+        torch.set_rng_state(state["torch"].cpu())
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError("The saved random states are damaged", str(error), "Use another checkpoint") from error
     # A checkpoint may move to a machine with other devices: states of devices that are not here have nothing to restore.
     for device, saved in enumerate(state["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(saved.cpu(), device)

@@ -31,7 +31,8 @@ from bptt.training.health import check_saved
 from bptt.training.identity import cell_name, check_same, describe_model, identity
 from bptt.training.listeners import JOURNALS, Journal, Listener, TensorBoard
 from bptt.training.prepare import prepare
-from bptt.training.rehearsal import rehearse
+from bptt.training.rehearsal import rehearse, rehearse_resumed
+from bptt.training.restore import check_state
 from bptt.training.run import Run, parameters, set_parameters
 from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
@@ -109,6 +110,7 @@ class Session:
         """Go on from the newest checkpoint; where that is the end of the run, no file is touched."""
         assert self.directory is not None
         saved = checkpoint.load(self.directory.checkpoints)
+        check_state({"others": [], **saved.state})  # older ones know of one process alone
         check_same(saved, self.model, self.corpus, self.settings)
         set_parameters(self.model, saved.parameters)
         self.training.load_state_dict(saved.state["training"])
@@ -119,12 +121,16 @@ class Session:
                 "The run has more epochs behind it than it shall have", f"{done} done, epochs={wanted}", "Give more"
             )
         self._check_alike("settings, text or checkpoint", lambda: f"{saved.step} {self._same()}")
-        if self._ending() is None and self.ranks.first:
-            self._open_files(saved.state["journals"])
         randoms = [saved.state["random"], *saved.state.get("others", [])]
+        own = randoms[self.ranks.rank] if self.ranks.rank < len(randoms) else random_state()
+        for state in randoms:
+            set_random_state(state)  # refuses what is none before a file is touched
+        if self._ending() is None:
+            rehearse_resumed(self.training)
+            if self.ranks.first:
+                self._open_files(saved.state["journals"])
         # Last, so that nothing above draws from them.
-        if self.ranks.rank < len(randoms):
-            set_random_state(randoms[self.ranks.rank])
+        set_random_state(own)
         self.tell("resume", time=now())
         self._notices()
         if len(randoms) != self.ranks.size:

@@ -23,6 +23,7 @@ WHOLE = {
     ),
     **dict.fromkeys(("seed", "sample_every", "sample_length"), 0),
 }
+THREADS = 1024  # with more of them than the system can start, the process is gone without a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +111,9 @@ class TrainSettings:
         value = getattr(self, name)
         if value is None and type(self).__dataclass_fields__[name].default is None:
             return
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-            what = f"{name} must be a whole number, at least {least}"
+        most = THREADS if name == "threads" else 2**63 - 1
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            what = f"{name} must be a whole number, at least {least}{f' and at most {most}' if most == THREADS else ''}"
             raise InputError(what, f"{name}={value!r}", self._example(name, least + 9))
 
     def _number(self, name: str, what: str, holds: Callable[[float], bool]) -> None:

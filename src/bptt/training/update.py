@@ -6,16 +6,20 @@ Knows parameters and their `.grad`; must not know how the gradient was made.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from bptt.errors import CheckpointError
 from bptt.training.clip import clip_gradients
 from bptt.training.schedule import Schedule
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
+# What each keeps of a parameter: numbers of its shape, but for the count of steps.
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+KEEPS = {torch.optim.SGD: ("momentum_buffer",), torch.optim.Adam: MOMENTS, torch.optim.AdamW: MOMENTS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +59,28 @@ class Update:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`, on whatever device the parameters are now."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The settings are the run's own; only the numbers, and the rate that was last used, come from the state.
+        groups = self.optimizer.state_dict()["param_groups"]
+        try:
+            rates, kept = [group["lr"] for group in state["optimizer"]["param_groups"]], state["optimizer"]["state"]
+            for number, values in kept.items():
+                self._check_kept(self.parameters[number], values)
+            groups = [{**group, "lr": float(rate)} for group, rate in zip(groups, rates, strict=True)]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            given = f"{type(error).__name__}: {error}"
+            raise CheckpointError("The saved optimiser is of another run", given, "Use another checkpoint") from error
+        self.optimizer.load_state_dict({"state": kept, "param_groups": groups})
         self.schedule.load_state_dict(state["schedule"])
+
+    def _check_kept(self, parameter: nn.Parameter, values: Mapping[str, Any]) -> None:
+        """ValueError unless these are the numbers that the optimiser keeps of a parameter: it would read past their end."""
+        wanted = KEEPS.get(type(self.optimizer))
+        if wanted is not None and sorted(values) != sorted(wanted):
+            raise ValueError(f"{', '.join(map(str, values))} of a parameter")
+        for name, value in values.items():
+            shape = () if name == "step" else parameter.shape
+            if value is not None and (not value.is_floating_point() or value.shape != shape):
+                raise ValueError(f"{name} is {value.dtype} of shape {tuple(value.shape)}")
 
 
 def make_optimizer(

@@ -89,5 +89,8 @@ class Scaling:
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> Scaling:
-        """What `to_json` described."""
-        return cls(saved["transform"], saved["columns"], np.array(saved["a"]), np.array(saved["b"]))
+        """What `to_json` described; ValueError for anything else."""
+        a, b = (np.array(saved[name], dtype=np.float64) for name in ("a", "b"))
+        if saved["transform"] not in TRANSFORMS or type(saved["columns"]) is not int or a.ndim != 1 or a.shape != b.shape:
+            raise ValueError("this is no scaling")
+        return cls(saved["transform"], saved["columns"], a, b)
