@@ -35,6 +35,8 @@ def poisoned(work: Work) -> None:
         draw = round.random
         place = PLACES[round.number % len(PLACES)]
         strategy, cell, bad = names[round.number % len(names)], draw.choice(CELLS), draw.choice(BAD)
+        if place == "memory":  # the others remember windows and numbers of steps
+            strategy = draw.choice(["rtrl", "uoro", "synthetic gradient"])
         model, nth = make_model(cell, dropout=draw.choice([0.0, 0.2])), draw.randrange(2, 7)
         poison = Poison(place, bad, nth, model, draw.getrandbits(30))
         real, loop.estimates = loop.estimates, poison
