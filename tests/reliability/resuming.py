@@ -57,7 +57,7 @@ def matrix(work: Work) -> None:
         case = cases[round.number % len(cases)]
         with work.naming(case):
             resume_both(round, *case)
-    work.reached["resumed"] = f"{2 * work.done} of {2 * work.size} equal"
+    work.reached["resumed"] = f"{2 * work.done} of {2 * work.done} equal"
 
 
 def resume_both(round: Round, strategy: str, cell: str, dropout: float, sampling: str, kernel: str) -> None:

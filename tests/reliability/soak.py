@@ -31,7 +31,7 @@ DONE = ROOT / "build" / "soak.json"
 def main(words: list[str]) -> int:
     """Exit code 0 if every promise was kept."""
     args = parse(words)
-    chosen = [promise for promise in PROMISES if not args.rows or any(promise.row.startswith(row) for row in args.rows)]
+    chosen = [promise for promise in PROMISES if not args.rows or {promise.row, promise.row.split()[0]} & set(args.rows)]
     setting = {"commit": commit(), "seed": args.seed, "scale": args.scale}
     finished = {} if args.round is not None else read(setting)
     for promise in chosen:
@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
 
 def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", help="beginnings of rows, such as R3; none: all")
+    parser.add_argument("rows", nargs="*", help="rows, such as R3 or 'R3 bit flips'; none: all")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rounds and of the minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--round", type=int, help="this round alone")
@@ -125,9 +125,13 @@ Last made: {made}; {on}.
 
 
 def commit() -> str:
-    """The commit, and whether files differ from it."""
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
+    """The commit, and whether files other than the page differ from it."""
+
+    def ask(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/reliability.md")
+    return (ask("rev-parse", "--short", "HEAD") or "unknown") + "-dirty" * bool(changed)
 
 
 def read(setting: dict[str, Any]) -> dict[str, Any]:
