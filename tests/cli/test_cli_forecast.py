@@ -122,6 +122,27 @@ def test_settings_from_a_file_and_a_run_that_goes_on(cli: Cli, demand, tmp_path)
     assert "no language model" in cli("generate", str(out)).err
 
 
+@pytest.mark.parametrize("model", ["gru", "mlp"])
+def test_a_run_goes_on_with_the_defaults_it_was_begun_with(cli: Cli, demand, tmp_path, monkeypatch, model):
+    """Its config.yaml holds all that it was trained with, what it chose by itself too, and a later choice moves nothing."""
+    from bptt.config import read_yaml
+    from bptt.config.forecast import FORECAST_SETTINGS, OTHERS
+    from bptt.forecasting import METHODS, mlp, settings
+
+    out = tmp_path / "run"
+    words = ("--target", "load", "--horizon", "8", "--epochs", "2", "--model", model, "--refit", "--folds", "2", "--quiet")
+    assert cli("forecast", str(demand), *words, "--against", "none", "--out", str(out)).code == 0
+    before, kept = (out / "forecast.json").read_text(), read_yaml(out / "config.yaml", FORECAST_SETTINGS, OTHERS)
+    assert METHODS[model].takes - {"threads"} <= kept.keys() and kept["lr"] == 0.01 and kept["folds"] == 2
+    monkeypatch.setitem(settings.TRAINING, "lr", 0.3)
+    monkeypatch.setitem(settings.TRAINING, "batch_size", 3)
+    monkeypatch.setitem(mlp.CHOICE, "lr", 0.3)
+    for name in ("forecast.json", "forecaster.safetensors"):
+        (out / name).unlink()
+    again = cli("forecast", "--resume", str(out), "--quiet")
+    assert again.code == 0 and (out / "forecast.json").read_text() == before, again.err
+
+
 WRONG = {
     "demand.csv": "Which column",
     "demand.csv --target lod": "Did you mean 'load'",
@@ -140,6 +161,11 @@ WRONG = {
     "demand.csv --target load --model output-to-hidden --teacher-forcing 2": "probability from 0 to 1",
     "demand.csv --target load --teacher-forcing 1": "Use output-to-hidden",
     "demand.csv --target load --folds 0": "folds=0",
+    "sine --model mlp --gradient rtrl --hidden-size 7": "mlp has no use for gradient. gradient=RTRL.*Use rnn",
+    "sine --model linear --epochs 3": "linear has no use for epochs. epochs=3. Use mlp, rnn",
+    "sine --model naive --hidden-size 9": "naive has no use for hidden_size",
+    "sine --lags 9": "gru has no use for lags",
+    "--config idle.yaml": "drift has no use for head, steps. head='direct', steps=9. Use rnn",
     "demand.csv --target load --gradient trunctated:k1=8": "Did you mean 'truncated'",
     "demand.csv --target load --against naif": "Did you mean 'naive'",
     "demand.csv --target load --perod 8": "Did you mean '--period'",
@@ -172,6 +198,7 @@ def test_what_is_wrong_ends_with_one_line_and_exit_code_two(words, cli: Cli, dem
         (tmp_path / f"{name}.csv").write_text(
             text.replace("y,z", "y").replace("1,1\n,2", "1\nNA").replace("3,3", "3") if name == "hole" else text
         )
+    (tmp_path / "idle.yaml").write_text("series: sine\nmodel: drift\nhead: direct\nsteps: 9\n")
     import re
 
     ended = cli("forecast", *words.split(), *([] if "--resume" in words else ["--out", "run"]))
