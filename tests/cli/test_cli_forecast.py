@@ -10,6 +10,7 @@ import torch
 from cli_support import Cli, events
 
 from bptt.config.forecast import ForecastConfig
+from bptt.errors import InputError
 from bptt.forecasting import Forecaster
 
 SMALL = ("--hidden-size", "4", "--epochs", "2", "--threads", "1", "--dtype", "float64")
@@ -252,7 +253,39 @@ def test_the_gradients_of_a_forecast_run_are_compared_on_its_own_windows(cli: Cl
     norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters()))
     assert found["exact"]["norm"] == pytest.approx(float(norm), rel=1e-9)
     assert "race is judged" in cli("compare", str(trained), "--race", "1").err
+    printed, page = cli("compare", str(trained), *asked[:-1]).out, (trained / "report.html").read_text()
+    assert "1 × 48 steps" in printed and "µs/step" in printed and "token" not in printed
+    assert "Time per step" in page and "Time per token" not in page
     assert cli("compare", str(trained), "--hidden-size", "8").code == 2
+
+
+def test_a_strategy_of_ones_own_trains_a_forecast_that_is_opened_again(cli: Cli, demand, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_forecast.py").write_text(
+        "import dataclasses\nfrom bptt import Truncated\n\n"
+        "@dataclasses.dataclass(frozen=True)\nclass Halves(Truncated):\n    k1: int = 3\n\n"
+        'STRATEGIES = {"my-halves": Halves}\n'
+    )
+    own = ("--plugin", "mine_forecast")
+    words = (str(demand), "--target", "load", "--horizon", "4", "--gradient", "my-halves:k1=5", "--against", "none")
+    assert cli("forecast", *words, *SMALL, *own, "--out", "run", "--quiet").code == 0
+    before = (tmp_path / "run" / "forecast.json").read_text()
+    found = cli("compare", "run", *own, "--gradient", "my-halves:k1=5", "full", "--probes", "1", "--json")
+    assert found.code == 0 and [row["gradient"] for row in found.json["rows"]] == ["my-halves:k1=5", "full"], found.err
+    assert found.json["rows"][0]["bias"] > found.json["rows"][1]["bias"]
+    found = cli("diagnose", "run", *own, "--steps", "16", "--rows", "1", "--json")
+    assert found.code == 0 and found.json["strategy"]["name"] == "my-halves:k1=5", found.err
+    assert cli("forecast", "--resume", "run", *own, "--quiet").code == 0
+    assert (tmp_path / "run" / "forecast.json").read_text() == before
+    for command in ("compare", "diagnose", "forecast --resume"):
+        ended = cli(*command.split(), "run")
+        assert ended.code == 2 and "alves" in ended.err and "damaged" not in ended.err, ended.err
+    import mine_forecast
+
+    again = Forecaster.load("run", strategies=mine_forecast.STRATEGIES)
+    assert again.settings["gradient"] == mine_forecast.Halves(5)
+    with pytest.raises(InputError, match=r"none of ours. Halves.*--plugin"):
+        Forecaster.load("run")
 
 
 @pytest.mark.parametrize("part", ["train", "valid", None])

@@ -258,9 +258,9 @@ def test_every_setting_is_of_use_to_somebody_and_a_refusal_says_to_whom():
     inner = {key for key, setting in FORECAST_SETTINGS.items() if setting.owner in INNER}
     assert inner == set().union(*(method.takes for method in METHODS.values()))
     assert {"horizon", "transform", "valid", "levels"} <= frozenset.intersection(*(m.takes for m in METHODS.values()))
-    with pytest.raises(InputError, match="no use for epochs, lr.*Use mlp, rnn, .* or output-to-hidden, or leave them out"):
+    with pytest.raises(InputError, match=r"no use for epochs, lr.*Use mlp, rnn, .* or output-to-hidden, or leave them out"):
         Forecaster("linear", epochs=3, lr=0.1).check()
-    with pytest.raises(InputError, match="no use for lags, gradient.*[.] Leave them out"):
+    with pytest.raises(InputError, match=r"no use for lags, gradient.*[.] Leave them out"):
         Forecaster("naive", lags=3, gradient=bptt.Truncated(2)).check()
 
 

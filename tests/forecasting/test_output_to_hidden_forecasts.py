@@ -163,7 +163,7 @@ def test_every_gradient_strategy_trains_it(name, mode):
     strategy = STRATEGIES[name](**given.get(name, {}))
     learning = {"epochs": 8, "lr": 0.02, "patience": None, "anchor": "none", "steps": 24, "seed": 3}
     if name in LOCAL:
-        with pytest.raises(InputError, match="this model does not say.*truncated:k1=64"):
+        with pytest.raises(InputError, match=r"this model does not say.*truncated:k1=64"):
             fitted(mode, gradient=strategy, **learning)
         return
     _, found = fitted(mode, gradient=strategy, **learning)

@@ -160,7 +160,7 @@ class ForecastConfig:
         return TrainSettings(**{**TRAINING, **{key: value for key, value in self.given.items() if key in fields}})
 
     def settled(self, train: int) -> ForecastConfig:
-        """The same with nothing left to choose for `train` steps of training: what a run goes on with, whatever the defaults."""
+        """The same with nothing left to choose for `train` steps of training, so that later defaults change nothing."""
         return dataclasses.replace(self, given=self.forecaster.settled(train).settings)
 
     def to_flat(self, table: Table = STRATEGIES) -> dict[str, Any]:
