@@ -185,7 +185,7 @@ def test_saved_and_loaded_it_says_the_same(model, tmp_path):
     series = dataclasses.replace(wave(120, columns=2, targets=("a",), covariates=("b",)), times=times)
     gradient = {"gradient": bptt.Truncated(7, 11)} if model in RECURRENT else {}
     if taught:
-        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_schedule": "sigmoid"}
+        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_end": 0.5, "forcing_schedule": "sigmoid"}
     f = Forecaster(model, levels=(0.5, 0.9), **settings(model), **gradient).fit(series)
     f.save(tmp_path / "kept")
     again = Forecaster.load(tmp_path / "kept")

@@ -204,6 +204,7 @@ WRONG = {
     "kernel": ({"kernel_size": 3}, "no use for kernel_size.*Use tdnn"),
     "share": ({"teacher_forcing": 1.5}, "probability from 0 to 1"),
     "curve": ({"teacher_forcing": 1.0, "forcing_schedule": "linea", "head": "recursive"}, "Did you mean 'linear'"),
+    "still": ({"teacher_forcing": 1.0, "forcing_schedule": "sigmoid", "head": "recursive"}, "nothing follows a schedule"),
     "gru": ({"model": "gru", "teacher_forcing": 1.0}, "gru has no use for teacher_forcing.*Use output-to-hidden"),
 }
 
