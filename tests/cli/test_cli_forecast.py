@@ -255,7 +255,8 @@ def test_the_gradients_of_a_forecast_run_are_compared_on_its_own_windows(cli: Cl
     assert "race is judged" in cli("compare", str(trained), "--race", "1").err
     printed, page = cli("compare", str(trained), *asked[:-1]).out, (trained / "report.html").read_text()
     assert "1 × 48 steps" in printed and "µs/step" in printed and "token" not in printed
-    assert "Time per step" in page and "Time per token" not in page
+    assert "Time per step" in page and "Training steps per second" in page and "Time per token" not in page
+    assert "tokens per second" not in page
     assert cli("compare", str(trained), "--hidden-size", "8").code == 2
 
 
