@@ -126,8 +126,9 @@ class Carry(NamedTuple):
 
     A value: detached tensors, windows, numbers, strings and None in dicts, lists and tuples. No graph, no generator, no live
     parameter. So it can be saved, loaded and continued bit for bit.
-    A tensor whose first axis is as long as the batch has rows holds something for each row; everything else is the same on
-    every process that trains. So rows can go to other processes, and take along what is theirs.
+    A tensor whose first axis is as long as the batch has rows holds something for each row, unless it stands under a key
+    "shared"; everything else is the same on every process that trains. So rows can go to other processes, and take along what
+    is theirs.
     """
 
     state: State

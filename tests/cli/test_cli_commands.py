@@ -136,7 +136,7 @@ def test_doctor(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BPTT_DATA", str(here))
     told = cli("doctor", "--json")
     assert told.code == 0 and told.json["ok"] and "book" in told.json["data"]["BPTT_DATA"]
-    assert set(told.json["kernels"]) == {"rnn", "lstm", "gru"} and ":" in told.json["kernels"]["gru"]
+    assert set(told.json["kernels"]) == {"rnn", "leaky-rnn", "lstm", "gru"} and ":" in told.json["kernels"]["gru"]
     assert "pip install" in cli("doctor").out or "installed, for" in cli("doctor").out
     monkeypatch.setattr("bptt.cli.doctor.NEEDED", ("numpy", "no-such-thing"))
     ended = cli("doctor")

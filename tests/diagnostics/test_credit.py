@@ -144,7 +144,13 @@ def test_the_map_says_what_the_strategy_does_to_another_model(strategy):
     assert float(unroll.recurrent.cell.b.grad) == pytest.approx(float(wanted), rel=1e-12)
 
 
-WITHOUT = {"snap": "weighted sum", "rflo": "weighted sum", "eprop": "weighted sum", "kfrtrl": "refuses the integrator"}
+WITHOUT = {
+    "snap": "weighted sum",
+    "rflo": "weighted sum",
+    "eprop": "weighted sum",
+    "kfrtrl": "refuses the integrator",
+    "syntheticgradient": "weighted sum",
+}
 
 
 @pytest.mark.parametrize("name", WITHOUT)

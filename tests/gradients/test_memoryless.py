@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_contract import OURS
+from test_contract import LOCAL, OURS
 from torch import Tensor, nn
 
 import bptt
@@ -59,7 +59,8 @@ def test_and_so_do_all_their_settings(strategy, kind):
 
 
 def test_every_strategy_was_tried():
-    assert set(FEW) == set(STRATEGIES.values())
+    inside = {type(strategy) for strategy, _ in LOCAL}  # no cell of these shows them what they look at
+    assert set(FEW) == set(STRATEGIES.values()) - inside
 
 
 def of_a_run(strategy, setting) -> dict[str, Tensor]:

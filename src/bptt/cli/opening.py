@@ -100,7 +100,7 @@ def text_run(
     """The settings of a run of `bptt train`, and how to read its text."""
     flat = {key: value for key, value in saved.items() if key != "corpus_at"}
     config = Config.from_flat({**flat, **flags}, table)
-    return config.train, lambda model: corpus_of(directory, saved, config.text, model.vocab)
+    return config.train, lambda model: measured_on(directory, saved, config.text, model.vocab)
 
 
 def series_run(
@@ -127,14 +127,16 @@ KINDS = {"corpus": text_run, "series": series_run}
 
 
 def corpus_of(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:
-    """The corpus of a run: the one that it kept, else the text that its config.yaml names, read as it was read then.
-
-    With a note if it is no longer what it was.
-    """
+    """The corpus of a run: the one that it kept, else the text that its config.yaml names, read as it was read then."""
     if run.tokens.exists():
         return open_corpus(run.tokens)
-    corpus = text.read(names_of(flat.get("corpus_at") or flat["corpus"]), vocab)
-    if run.read_json("corpus.json").get("sha256") != corpus.facts["sha256"]:
+    return text.read(names_of(flat.get("corpus_at") or flat["corpus"]), vocab)
+
+
+def measured_on(run: RunDirectory, flat: dict[str, Any], text: TextSettings, vocab: Vocabulary) -> Corpus:
+    """`corpus_of`, with a note if it is no longer what it was; a run that goes on refuses that instead."""
+    corpus = corpus_of(run, flat, text, vocab)
+    if not run.tokens.exists() and run.read_json("corpus.json").get("sha256") != corpus.facts["sha256"]:
         say("bptt: note: the text has changed since the run was trained on it: the parts may overlap.")
     return corpus
 
@@ -151,4 +153,4 @@ def run_corpus(run: str, vocab: Vocabulary) -> Corpus:
     flat = directory.read_config()
     if "corpus" not in flat:
         raise InputError("The run does not say what it was trained on", f"{run}/config.yaml", "Give a text")
-    return corpus_of(directory, flat, text_settings(flat), vocab)
+    return measured_on(directory, flat, text_settings(flat), vocab)

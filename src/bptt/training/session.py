@@ -35,6 +35,7 @@ from bptt.training.rehearsal import rehearse
 from bptt.training.run import Run, parameters, set_parameters
 from bptt.training.seeds import random_state, set_random_state
 from bptt.training.settings import TrainSettings
+from bptt.training.shares import other_size
 from bptt.training.signals import Interrupts
 from bptt.training.update import Spent
 from bptt.training.watchers import Moment, Watcher, due
@@ -385,15 +386,6 @@ def digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def other_size(before: int, now: int) -> str:
-    """What is not as it would have been, had the run gone on with as many processes as before."""
-    counts = f"{now} process{'es' * (now > 1)}, after {before}"
-    return (
-        f"The run goes on in {counts}: every row keeps its state, and gradients are summed in another order, so from here on "
-        "it is the same up to rounding. Only masks from torch's own generator (nn.Dropout in a cell of yours) are drawn anew"
-    )
 
 
 def now() -> str:

@@ -75,3 +75,12 @@ def difference(one: Any, other: Any) -> str:
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return next(difference(a, b) for a, b in zip(one, other, strict=True) if a != b)
     return f"{one} on one, {other} on another"[:200]
+
+
+def other_size(before: int, now: int) -> str:
+    """What is not as it would have been, had the run gone on with as many processes as before."""
+    counts = f"{now} process{'es' * (now > 1)}, after {before}"
+    return (
+        f"The run goes on in {counts}: every row keeps its state, and gradients are summed in another order, so from here on "
+        "it is the same up to rounding. Only masks from torch's own generator (nn.Dropout in a cell of yours) are drawn anew"
+    )
