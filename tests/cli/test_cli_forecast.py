@@ -10,6 +10,7 @@ import torch
 from cli_support import Cli, events
 
 from bptt.config.forecast import ForecastConfig
+from bptt.errors import InputError
 from bptt.forecasting import Forecaster
 
 SMALL = ("--hidden-size", "4", "--epochs", "2", "--threads", "1", "--dtype", "float64")
@@ -122,6 +123,27 @@ def test_settings_from_a_file_and_a_run_that_goes_on(cli: Cli, demand, tmp_path)
     assert "no language model" in cli("generate", str(out)).err
 
 
+@pytest.mark.parametrize("model", ["gru", "mlp"])
+def test_a_run_goes_on_with_the_defaults_it_was_begun_with(cli: Cli, demand, tmp_path, monkeypatch, model):
+    """Its config.yaml holds all that it was trained with, what it chose by itself too, and a later choice moves nothing."""
+    from bptt.config import read_yaml
+    from bptt.config.forecast import FORECAST_SETTINGS, OTHERS
+    from bptt.forecasting import METHODS, mlp, settings
+
+    out = tmp_path / "run"
+    words = ("--target", "load", "--horizon", "8", "--epochs", "2", "--model", model, "--refit", "--folds", "2", "--quiet")
+    assert cli("forecast", str(demand), *words, "--against", "none", "--out", str(out)).code == 0
+    before, kept = (out / "forecast.json").read_text(), read_yaml(out / "config.yaml", FORECAST_SETTINGS, OTHERS)
+    assert METHODS[model].takes - {"threads"} <= kept.keys() and kept["lr"] == 0.01 and kept["folds"] == 2
+    monkeypatch.setitem(settings.TRAINING, "lr", 0.3)
+    monkeypatch.setitem(settings.TRAINING, "batch_size", 3)
+    monkeypatch.setitem(mlp.CHOICE, "lr", 0.3)
+    for name in ("forecast.json", "forecaster.safetensors"):
+        (out / name).unlink()
+    again = cli("forecast", "--resume", str(out), "--quiet")
+    assert again.code == 0 and (out / "forecast.json").read_text() == before, again.err
+
+
 WRONG = {
     "demand.csv": "Which column",
     "demand.csv --target lod": "Did you mean 'load'",
@@ -140,6 +162,11 @@ WRONG = {
     "demand.csv --target load --model output-to-hidden --teacher-forcing 2": "probability from 0 to 1",
     "demand.csv --target load --teacher-forcing 1": "Use output-to-hidden",
     "demand.csv --target load --folds 0": "folds=0",
+    "sine --model mlp --gradient rtrl --hidden-size 7": "mlp has no use for gradient. gradient=RTRL.*Use rnn",
+    "sine --model linear --epochs 3": "linear has no use for epochs. epochs=3. Use mlp, rnn",
+    "sine --model naive --hidden-size 9": "naive has no use for hidden_size",
+    "sine --lags 9": "gru has no use for lags",
+    "--config idle.yaml": "drift has no use for head, steps. head='direct', steps=9. Use rnn",
     "demand.csv --target load --gradient trunctated:k1=8": "Did you mean 'truncated'",
     "demand.csv --target load --against naif": "Did you mean 'naive'",
     "demand.csv --target load --perod 8": "Did you mean '--period'",
@@ -172,6 +199,7 @@ def test_what_is_wrong_ends_with_one_line_and_exit_code_two(words, cli: Cli, dem
         (tmp_path / f"{name}.csv").write_text(
             text.replace("y,z", "y").replace("1,1\n,2", "1\nNA").replace("3,3", "3") if name == "hole" else text
         )
+    (tmp_path / "idle.yaml").write_text("series: sine\nmodel: drift\nhead: direct\nsteps: 9\n")
     import re
 
     ended = cli("forecast", *words.split(), *([] if "--resume" in words else ["--out", "run"]))
@@ -225,7 +253,40 @@ def test_the_gradients_of_a_forecast_run_are_compared_on_its_own_windows(cli: Cl
     norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters()))
     assert found["exact"]["norm"] == pytest.approx(float(norm), rel=1e-9)
     assert "race is judged" in cli("compare", str(trained), "--race", "1").err
+    printed, page = cli("compare", str(trained), *asked[:-1]).out, (trained / "report.html").read_text()
+    assert "1 × 48 steps" in printed and "µs/step" in printed and "token" not in printed
+    assert "Time per step" in page and "Training steps per second" in page and "Time per token" not in page
+    assert "tokens per second" not in page
     assert cli("compare", str(trained), "--hidden-size", "8").code == 2
+
+
+def test_a_strategy_of_ones_own_trains_a_forecast_that_is_opened_again(cli: Cli, demand, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_forecast.py").write_text(
+        "import dataclasses\nfrom bptt import Truncated\n\n"
+        "@dataclasses.dataclass(frozen=True)\nclass Halves(Truncated):\n    k1: int = 3\n\n"
+        'STRATEGIES = {"my-halves": Halves}\n'
+    )
+    own = ("--plugin", "mine_forecast")
+    words = (str(demand), "--target", "load", "--horizon", "4", "--gradient", "my-halves:k1=5", "--against", "none")
+    assert cli("forecast", *words, *SMALL, *own, "--out", "run", "--quiet").code == 0
+    before = (tmp_path / "run" / "forecast.json").read_text()
+    found = cli("compare", "run", *own, "--gradient", "my-halves:k1=5", "full", "--probes", "1", "--json")
+    assert found.code == 0 and [row["gradient"] for row in found.json["rows"]] == ["my-halves:k1=5", "full"], found.err
+    assert found.json["rows"][0]["bias"] > found.json["rows"][1]["bias"]
+    found = cli("diagnose", "run", *own, "--steps", "16", "--rows", "1", "--json")
+    assert found.code == 0 and found.json["strategy"]["name"] == "my-halves:k1=5", found.err
+    assert cli("forecast", "--resume", "run", *own, "--quiet").code == 0
+    assert (tmp_path / "run" / "forecast.json").read_text() == before
+    for command in ("compare", "diagnose", "forecast --resume"):
+        ended = cli(*command.split(), "run")
+        assert ended.code == 2 and "alves" in ended.err and "damaged" not in ended.err, ended.err
+    import mine_forecast
+
+    again = Forecaster.load("run", strategies=mine_forecast.STRATEGIES)
+    assert again.settings["gradient"] == mine_forecast.Halves(5)
+    with pytest.raises(InputError, match=r"none of ours. Halves.*--plugin"):
+        Forecaster.load("run")
 
 
 @pytest.mark.parametrize("part", ["train", "valid", None])

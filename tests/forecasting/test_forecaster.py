@@ -122,7 +122,7 @@ def test_a_forecast_lies_within_its_intervals_whatever_the_residuals():
 @pytest.mark.parametrize("model", ["naive", "linear"])
 def test_intervals_come_from_the_steps_that_were_set_aside(model):
     series, horizon = wave(100), 4
-    fitted = Forecaster(model, valid=0.3, horizon=horizon, lags=3).fits(series)
+    fitted = Forecaster(model, valid=0.3, horizon=horizon, **({"lags": 3} if model == "linear" else {})).fits(series)
     assert fitted.train == 70
     residuals = np.full((30, horizon, 1), NAN)
     for number, origin in enumerate(range(70, 100)):
@@ -185,7 +185,7 @@ def test_saved_and_loaded_it_says_the_same(model, tmp_path):
     series = dataclasses.replace(wave(120, columns=2, targets=("a",), covariates=("b",)), times=times)
     gradient = {"gradient": bptt.Truncated(7, 11)} if model in RECURRENT else {}
     if taught:
-        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_schedule": "sigmoid"}
+        gradient |= {"head": "recursive", "teacher_forcing": 1.0, "forcing_end": 0.5, "forcing_schedule": "sigmoid"}
     f = Forecaster(model, levels=(0.5, 0.9), **settings(model), **gradient).fit(series)
     f.save(tmp_path / "kept")
     again = Forecaster.load(tmp_path / "kept")
@@ -230,6 +230,54 @@ def test_parameters_in_and_out():
     fitted.predict(2)
     with pytest.raises(InputError, match="not fitted"):
         fitted.set_params(horizon=3).predict()
+
+
+IDLE = {
+    "naive": {"scale": "minmax", "lags": 3, "seed": 1, "anchor": "last", "hidden_size": 9},
+    "linear": {"seed": 1, "head": "direct", "epochs": 5, "dtype": "float64", "gradient": bptt.Full()},
+    "mlp": {"optimizer": "adam", "steps": 8, "loss": "squared", "device": "cpu", "layers": 1, "gradient": bptt.RTRL()},
+    "gru": {"lags": 3, "kernel_size": 8, "nonlinearity": "tanh", "forcing_end": None, "temperature": 1.0},
+    "lru": {"kernel_size": 8},
+    "mingru": {"nonlinearity": "tanh"},
+    "tdnn": {"teacher_forcing": 0.0},
+    "output-to-hidden": {"layers": 1, "sample_every": 2},
+}
+
+
+@pytest.mark.parametrize(("model", "name"), [(model, name) for model, each in IDLE.items() for name in each])
+def test_a_setting_that_a_model_has_no_use_for_is_refused(model, name):
+    """Also one that says what it is by default: whoever gives it believes that it does something."""
+    with pytest.raises(InputError, match=f"model {model} has no use for {name}.*{name}=.*[Ll]eave it out"):
+        Forecaster(model, **{name: IDLE[model][name]}).fit(wave())
+
+
+def test_every_setting_is_of_use_to_somebody_and_a_refusal_says_to_whom():
+    """Of those that the command line has; and the plain settings of the forecast to all."""
+    from bptt.config.forecast import FORECAST_SETTINGS, INNER
+
+    inner = {key for key, setting in FORECAST_SETTINGS.items() if setting.owner in INNER}
+    assert inner == set().union(*(method.takes for method in METHODS.values()))
+    assert {"horizon", "transform", "valid", "levels"} <= frozenset.intersection(*(m.takes for m in METHODS.values()))
+    with pytest.raises(InputError, match=r"no use for epochs, lr.*Use mlp, rnn, .* or output-to-hidden, or leave them out"):
+        Forecaster("linear", epochs=3, lr=0.1).check()
+    with pytest.raises(InputError, match=r"no use for lags, gradient.*[.] Leave them out"):
+        Forecaster("naive", lags=3, gradient=bptt.Truncated(2)).check()
+
+
+@pytest.mark.parametrize("model", METHODS)
+def test_a_model_that_is_told_all_of_its_choices_forecasts_the_same(model):
+    """Bit for bit; and there is nothing left that another length of the training part would change."""
+    f = Forecaster(model, **settings(model), levels=(0.7,))
+    settled = f.settled(120)
+    assert set(settled.settings) >= METHODS[model].takes - {"threads"} and settled.settings.items() >= f.settings.items()
+    assert settled.settled(50).settings == settled.settings
+    one, two = (each.fit(wave()).predict() for each in (f, settled))
+    assert one.to_csv() == two.to_csv()
+
+
+def test_a_network_of_few_numbers_is_told_what_it_computes_in():
+    with pytest.raises(InputError, match="float32 or float64"):
+        Forecaster("mlp", dtype="bfloat16").check()
 
 
 def test_same_seed_same_forecast():

@@ -51,6 +51,14 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any]) 
         train(None, **settings)
 
 
+@pytest.mark.parametrize(("name", "value"), [("decay", 0.3), ("decay_every", 2)])
+def test_a_factor_that_no_schedule_uses_is_refused(name: str, value: Any) -> None:
+    for schedule in ("constant", "cosine"):
+        with pytest.raises(InputError, match=rf"Only the schedules step and plateau have {name}\. {name}={value}, schedule='"):
+            TrainSettings(schedule=schedule, **{name: value})
+    assert getattr(TrainSettings(schedule="plateau", **{name: value}), name) == value
+
+
 def test_an_unknown_setting_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"learning_rat|Did you mean|Known are") as caught:
         train(None, batch_sise=3)

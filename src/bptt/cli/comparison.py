@@ -21,7 +21,7 @@ from bptt.diagnostics.race import Trial
 from bptt.diagnostics.verdict import ROUNDING, share
 
 NOTHING = "–"
-COLUMNS = ("bias", "cosine", "variance", "S/N", "µs/token", "memory", "weight")
+COLUMNS = ("bias", "cosine", "variance", "S/N", "µs/{unit}", "memory", "weight")
 NARROW = 96  # columns below which the arguments of a strategy go on a line of their own
 
 
@@ -50,7 +50,7 @@ def paragraph(text: str, width: int) -> None:
 def setting(found: Comparison) -> str:
     """On what the figures rest."""
     s = found.setting
-    probes = f"{s['probes']} probe{'s' * (s['probes'] > 1)} of {s['batch_size']} × {s['probe_steps']} tokens"
+    probes = f"{s['probes']} probe{'s' * (s['probes'] > 1)} of {s['batch_size']} × {s['probe_steps']} {s['unit']}s"
     draws = f", {s['draws']} draws each where there is chance" if any(row.strategy.random for row in found.rows) else ""
     sampled = "" if s["sampling"] == "sequential" else f", {s['sampling']} sampling"
     return f"{probes}, in windows of {s['steps']} steps{sampled}{draws}"
@@ -68,7 +68,7 @@ def said(found: Comparison) -> list[str]:
 
 def overall(found: Comparison, width: int) -> Table:
     """One line per strategy, the exact gradient's own first."""
-    table = columns("", *COLUMNS)
+    table = columns("", *(column.format(unit=found.setting["unit"]) for column in COLUMNS))
     exact = cost(found.exact)
     table.add_row("exact gradient", "", "", "", "", *exact, "")
     for row in found.rows:

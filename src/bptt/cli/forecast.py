@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         given = f"{', '.join(series.knowns)}: {series.future} rows without a target at the end, horizon {horizon}"
         raise InputError("What is known beforehand does not reach to the end of the forecast", given, "Add rows with it")
     first = int(origins_of(series, horizon, judge.folds, judge.stride or horizon)[0])
+    config = config.settled(training_steps(first, config.forecast.valid))
     forecaster = trained(args, config, series[:first], out, config.to_flat(strategies))
     names = [name for name in judge.against if name != judge.model]
     with working(f"backtest against {len(names)} baselines", args) as count:

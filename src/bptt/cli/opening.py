@@ -109,10 +109,10 @@ def series_run(
 ) -> tuple[TrainSettings, Read]:
     """The settings of a run of `bptt forecast`, and how to read its series: the steps that trained it, and those set aside."""
     from bptt.config.forecast import FORECAST_SETTINGS
-    from bptt.forecasting import Forecaster
+    from bptt.forecasting.keeping import load as load_forecaster
     from bptt.forecasting.recurrent import Recurrent
 
-    forecaster = Forecaster.load(directory.path)
+    forecaster = load_forecaster(directory.path, table)
     fitted, method = forecaster.fitted, forecaster.fitted.method
     if not isinstance(method, Recurrent):
         raise InputError("This model was not trained through time", forecaster.model, "Give a run of rnn, lstm or gru")

@@ -16,6 +16,7 @@ from bptt.data.series import Series, read_series, sine
 from bptt.data.source import table_of
 from bptt.errors import InputError
 from bptt.forecasting import BASELINES, TRAINING, Forecaster, ForecastSettings
+from bptt.forecasting.settings import TEXT_ONLY
 from bptt.forecasting.table import METHODS, check_name
 from bptt.gradients import STRATEGIES
 from bptt.models import SeriesSettings
@@ -24,7 +25,6 @@ from bptt.training.settings import TrainSettings
 
 SINE = "sine"
 TEXTBOOK: dict[str, Any] = {"horizon": 64}
-TEXT_ONLY = ("sample_every", "sample_prefix", "sample_length", "temperature")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +158,10 @@ class ForecastConfig:
         """The settings of the training, as a recurrent model takes them."""
         fields = {field.name for field in dataclasses.fields(TrainSettings)}
         return TrainSettings(**{**TRAINING, **{key: value for key, value in self.given.items() if key in fields}})
+
+    def settled(self, train: int) -> ForecastConfig:
+        """The same with nothing left to choose for `train` steps of training, so that later defaults change nothing."""
+        return dataclasses.replace(self, given=self.forecaster.settled(train).settings)
 
     def to_flat(self, table: Table = STRATEGIES) -> dict[str, Any]:
         """Every setting that was given or belongs to the data, as a plain value, such that `from_flat` gives this again."""

@@ -62,7 +62,7 @@ class Comparison:
 
     rows      one per strategy, in the order given
     exact     what the exact gradient of a whole probe costs
-    norm      ‖g‖ per token, root mean square over the probes
+    norm      ‖g‖ per token or step, root mean square over the probes
     variance  of the exact gradient from probe to probe, relative to ‖g‖²: the noise of minibatches
     setting   sizes and settings of the measurement, plain values
     notes     what was not as one might expect
@@ -170,6 +170,7 @@ class Ground:
     probes: list[Probe]
     notes: tuple[str, ...]
     source: str
+    unit: str
 
     @classmethod
     def of(
@@ -200,6 +201,7 @@ class Ground:
             probes,
             tuple(notes),
             ", ".join(map(str, corpus.facts.get("sources") or [corpus.facts.get("source", "")])),
+            "token" if isinstance(corpus, Corpus) else "step",
         )
 
     @property
@@ -217,7 +219,7 @@ class Ground:
             **{"corpus": self.source, "cell": cell_name(self.model), **({} if self.model.own_cell else made)},
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             **{**sizes, **handed, "draws": draws, "seed": s.seed, "dtype": s.dtype, "device": str(window.mask.device)},
-            "threads": torch.get_num_threads(),
+            **{"threads": torch.get_num_threads(), "unit": self.unit},
         }
 
 

@@ -24,6 +24,8 @@ FEW = 4
 class Autoregression(Method):
     """The next step as a function of the lags before it."""
 
+    takes = Method.takes | {"scale", "lags"}
+
     scaling: Scaling
     lags: int
 

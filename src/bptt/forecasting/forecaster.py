@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from bptt.data.series import Series
 from bptt.errors import InputError, did_you_mean
 from bptt.forecasting.backtest import STEPS, Backtest, Curves, k_steps, origins_of, rolled, scale_of
 from bptt.forecasting.fitted import Fitted, actual
 from bptt.forecasting.forecast import Forecast
-from bptt.forecasting.method import How
+from bptt.forecasting.method import How, Method
 from bptt.forecasting.settings import ForecastSettings
-from bptt.forecasting.table import BASELINES, make
+from bptt.forecasting.table import BASELINES, METHODS, check_name, check_takes, make
+from bptt.gradients import STRATEGIES
 from bptt.models import SeriesSettings
 from bptt.training.settings import TrainSettings
 
@@ -36,9 +38,8 @@ class Forecaster:
                   hidden_size, layers, dropout, loss, teacher_forcing … (`SeriesSettings`); and for what is trained gradient,
                   epochs, batch_size, steps, lr, seed … (`TrainSettings`; what is left out is the model's choice)
 
-    A baseline leaves aside the settings that it has no use for, a network refuses those of another one. Nothing is checked or
-    done before `fit`. A forecaster behaves as scikit-learn's estimators do: `get_params`, `set_params`, and
-    `Forecaster(**other.get_params())` is an unfitted copy.
+    A setting that the model has no use for is refused. Nothing is checked or done before `fit`. A forecaster behaves as
+    scikit-learn's estimators do: `get_params`, `set_params`, and `Forecaster(**other.get_params())` is an unfitted copy.
 
         forecaster = bptt.Forecaster("gru", horizon=48, hidden_size=64, gradient=bptt.Truncated(48))
         forecaster.fit(series)
@@ -81,13 +82,22 @@ class Forecaster:
 
     def check(self) -> Forecaster:
         """Itself, if there is such a model and its settings can be; InputError else, as from `fit`."""
-        make(self.model, self._how({}))
+        self._made({})
         return self
+
+    def settled(self, train: int) -> Forecaster:
+        """An unfitted copy that is told everything which this one would choose by itself for `train` steps of training."""
+        return Forecaster(self.model, **self._made({}).settled(train))
 
     @property
     def forecasting(self) -> ForecastSettings:
         """The settings of the forecast, checked."""
         return self._how({}).forecast
+
+    def _made(self, fitting: Mapping[str, Any]) -> Method:
+        how = self._how(fitting)
+        check_takes(self.model, self.settings)
+        return make(self.model, how)
 
     def _how(self, fitting: Mapping[str, Any]) -> How:
         parts: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -107,7 +117,10 @@ class Forecaster:
         Returns itself. Raises InputError for a series that is constant, too short, or has no number in the transform.
         """
         check_series(series).check_variation()
-        self._fitted = Fitted.of(make(self.model, self._how(fitting)), series)
+        method = self._made(fitting)
+        if (threads := self.settings.get("threads")) is not None:
+            torch.set_num_threads(threads)
+        self._fitted = Fitted.of(method, series)
         return self
 
     def predict(self, horizon: int | None = None, *, after: Series | None = None) -> Forecast:
@@ -185,8 +198,10 @@ class Forecaster:
         return Forecaster(**self.get_params()).fit(series).fitted
 
     def like(self, model: str) -> Forecaster:
-        """Another model with the same settings of the forecast; its own choice of everything else."""
-        shared = {name: value for name, value in self.settings.items() if HOME.get(name) == "forecast" or name == "seed"}
+        """Another model with the same settings of the forecast, as far as it has them; its own choice of everything else."""
+        takes = METHODS[check_name(model)].takes
+        ours = {name: value for name, value in self.settings.items() if HOME.get(name) == "forecast" or name == "seed"}
+        shared = {name: value for name, value in ours.items() if name in takes}
         return Forecaster(model, **shared)
 
     def ahead(self, series: Series, steps: Sequence[int] = STEPS) -> Curves:
@@ -200,11 +215,14 @@ class Forecaster:
         save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
-        """A saved forecaster, fitted as it was: from `save`, or from the run directory of `bptt forecast`."""
+    def load(cls, path: str | os.PathLike[str], strategies: Mapping[str, type] | None = None) -> Forecaster:
+        """A saved forecaster, fitted as it was: from `save`, or from the run directory of `bptt forecast`.
+
+        strategies  your own gradient strategies by name, if it was trained by one
+        """
         from bptt.forecasting.keeping import load
 
-        return load(path)
+        return load(path, {**STRATEGIES, **(strategies or {})})
 
 
 def check_series(series: Any) -> Series:

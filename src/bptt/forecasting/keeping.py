@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from bptt.errors import CheckpointError, InputError
 from bptt.files import to_json, write_durably
 from bptt.forecasting.fitted import Fitted
 from bptt.forecasting.table import make
+from bptt.gradients import STRATEGIES
 from bptt.types import Strategy
 
 if TYPE_CHECKING:
@@ -57,8 +59,11 @@ def save(forecaster: Forecaster, path: str | os.PathLike[str]) -> None:
         raise InputError("The forecaster cannot be saved", f"{folder}: {error.strerror}", "Give another place") from error
 
 
-def load(path: str | os.PathLike[str]) -> Forecaster:
-    """The forecaster in a folder; CheckpointError if it is missing, damaged or of another format."""
+def load(path: str | os.PathLike[str], strategies: Mapping[str, Any] = STRATEGIES) -> Forecaster:
+    """The forecaster in a folder; CheckpointError if it is missing, damaged or of another format.
+
+    strategies  the gradient strategies that there are, a user's own among them
+    """
     from safetensors.numpy import load as from_bytes
 
     from bptt.forecasting.forecaster import Forecaster
@@ -79,7 +84,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
             raise CheckpointError("The forecaster's numbers are not what was written", str(folder), "Restore it from a copy")
         arrays = from_bytes(data)
         series = together(plain["series"], arrays)
-        found = Forecaster(**{name: heard(value) for name, value in plain["params"].items()})
+        found = Forecaster(**{name: heard(value, strategies) for name, value in plain["params"].items()})
         method = make(found.model, found._how({}))
         weights = {name.removeprefix("method."): value for name, value in arrays.items() if name.startswith("method.")}
         method.restore(series, plain["method"], weights)
@@ -88,7 +93,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
         found._fitted = Fitted(method, series, plain["train"])
         with contextlib.suppress(InputError):  # what is known beforehand may not reach so far
             found._fitted.ahead(series, np.array([len(series)]), method.s.horizon)  # or one that cannot forecast would load
-    except CheckpointError:
+    except (CheckpointError, InputError):
         raise
     except Exception as error:  # its digest was right, or it has none: nobody of us wrote this
         raise CheckpointError("The forecaster is damaged", f"{folder}: {error}", "Restore it from a copy") from error
@@ -124,11 +129,14 @@ def told(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def heard(value: Any) -> Any:
-    """The setting that JSON holds; a strategy is one of ours, by name."""
-    from bptt.gradients import STRATEGIES
-
+def heard(value: Any, strategies: Mapping[str, Any]) -> Any:
+    """The setting that JSON holds; a strategy is one of those that there are, by the name of its class."""
     if isinstance(value, dict) and "strategy" in value:
         fields = dict(value)
-        return STRATEGIES[fields.pop("strategy").lower()](**fields)
+        name = fields.pop("strategy")
+        kind = next((kind for kind in strategies.values() if kind.__name__ == name), None)
+        if kind is None:
+            todo = "Give your module with --plugin MODULE, in Python Forecaster.load(path, strategies={name: class})"
+            raise InputError("The forecaster was trained by a gradient strategy that is none of ours", name, todo)
+        return kind(**fields)
     return tuple(value) if isinstance(value, list) else value

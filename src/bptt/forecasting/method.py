@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,9 +36,11 @@ class Method(abc.ABC):
     """One way of forecasting.
 
     about  in a line, for tables; of the class, or of its settings
+    takes  names of the settings that it has a use for; given another one, a user is told so
     """
 
     about: str
+    takes: ClassVar[frozenset[str]] = frozenset({"horizon", "transform", "valid", "levels", "threads"})
 
     def __init__(self, how: How) -> None:
         self.how, self.s = how, how.forecast
@@ -51,6 +53,13 @@ class Method(abc.ABC):
     def ahead(self, series: Series, origins: np.ndarray, horizon: int) -> np.ndarray:
         """Forecasts [origins, horizon, targets]: from origin o, of the steps o … o + horizon − 1, given those before o
         alone."""
+
+    def settled(self, train: int) -> dict[str, Any]:
+        """Every setting that it has, given or its own choice, by name, as it is for a training part of `train` steps."""
+        return self._taken(vars(self.s), self.how.model, self.how.training)
+
+    def _taken(self, *settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for each in settings for name, value in each.items() if name in self.takes}
 
     def reach(self, series: Series) -> int:
         """How many steps there must be before an origin."""

@@ -17,27 +17,40 @@ import torch
 from torch import Tensor, nn
 
 from bptt.data.series import Series
-from bptt.errors import DivergedError
+from bptt.errors import DivergedError, InputError
 from bptt.forecasting.autoregression import Autoregression
+from bptt.forecasting.method import How
 
-HIDDEN, EPOCHS, BATCH, RATE = 10, 5, 16, 0.01
+CHOICE: dict[str, Any] = {"hidden_size": 10, "epochs": 5, "batch_size": 16, "lr": 0.01, "seed": 0, "dtype": "float32"}
 
 
 class MLP(Autoregression):
     """y_t = W₂ relu(W₁ [y_{t−τ} … y_{t−1}] + b₁) + b₂."""
 
     about: str = "one hidden layer on the lags"
+    takes = Autoregression.takes | CHOICE.keys()
 
     net: nn.Sequential
 
+    def __init__(self, how: How) -> None:
+        super().__init__(how)
+        self.chosen = {**CHOICE, **self._taken(how.model, how.training)}
+        if self.chosen["dtype"] not in ("float32", "float64"):
+            given = f"dtype={self.chosen['dtype']!r}"
+            raise InputError("The mlp computes in float32 or float64", given, "Give one of them, or leave it out")
+
+    def settled(self, train: int) -> dict[str, Any]:
+        """Its own choices beside what was given."""
+        return {**super().settled(train), **self.chosen}
+
     def learn(self, rows: np.ndarray, following: np.ndarray) -> None:
         """Shuffled batches, summed squared error, Adam. Draws from a generator of its own, keyed by the seed."""
-        t = self.how.training
-        random = torch.Generator().manual_seed(t.get("seed", 0))
-        dtype = torch.float64 if t.get("dtype") == "float64" else torch.float32
-        self.net = network(rows.shape[1], self.how.model.get("hidden_size", HIDDEN), following.shape[1], random, dtype)
+        c = self.chosen
+        random = torch.Generator().manual_seed(c["seed"])
+        dtype = getattr(torch, c["dtype"])
+        self.net = network(rows.shape[1], c["hidden_size"], following.shape[1], random, dtype)
         x, y = torch.from_numpy(rows).to(dtype), torch.from_numpy(following).to(dtype)
-        train(self.net, x, y, t.get("epochs", EPOCHS), t.get("batch_size", BATCH), t.get("lr", RATE), random)
+        train(self.net, x, y, c["epochs"], c["batch_size"], c["lr"], random)
         if not all(bool(torch.isfinite(p).all()) for p in self.net.parameters()):
             raise DivergedError("The network's weights are no longer finite", "model mlp", "Lower the learning rate")
 

@@ -20,14 +20,19 @@ from bptt.data.series import Scaling, Series, SeriesData
 from bptt.errors import InputError
 from bptt.forecasting.features import Features
 from bptt.forecasting.method import How, Method, gather
-from bptt.forecasting.settings import TRAINING
+from bptt.forecasting.settings import TEXT_ONLY, TRAINING, ForecastSettings
 from bptt.inference import ahead, quiet
 from bptt.models import SeriesModel, SeriesSettings
+from bptt.models.series_settings import OWN
 from bptt.training import Run, fit, load
 from bptt.training.listeners import Event
 from bptt.training.seeds import seed_everything
 from bptt.training.settings import TrainSettings
 
+# What a network can be told, apart from what only some cells have.
+NETWORK = frozenset(
+    field.name for kind in (ForecastSettings, SeriesSettings, TrainSettings) for field in dataclasses.fields(kind)
+) - {"lags", *TEXT_ONLY}
 UPDATES = 10  # of every epoch at least, before lanes are laid side by side: a short series has few to learn from
 
 
@@ -67,6 +72,10 @@ class Recurrent(Method):
         self.run = fit(self.model, data, listeners=listeners, **{**training, **fitting})
         best.put_back() if self.run.path is None else self._take(self.run.path)
         self.model.eval()
+
+    def settled(self, train: int) -> dict[str, Any]:
+        """With everything that the network and its training are made of."""
+        return self._taken(vars(self.s), vars(self.settings), vars(TrainSettings(**self.trained_with(train))))
 
     def trained_with(self, train: int) -> dict[str, Any]:
         """What `bptt.fit` is told for `train` steps: what was given, and for the rest what suits so many."""
@@ -235,4 +244,5 @@ class Best:
 def recurrent(cell: str) -> type[Recurrent]:
     """The method of a cell: a subclass of `Recurrent`, OutputToHidden for "output-to-hidden"."""
     name = "".join(word.capitalize() for word in cell.split("-"))
-    return type(name, (Recurrent,), {"cell": cell, "__doc__": f"A {cell} network, trained through time."})
+    takes = NETWORK - {setting for setting, cells in OWN.items() if cell not in cells}
+    return type(name, (Recurrent,), {"cell": cell, "takes": takes, "__doc__": f"A {cell} network, trained through time."})

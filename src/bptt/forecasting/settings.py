@@ -13,6 +13,7 @@ ANCHORS, HEADS = ("auto", "none", "last", "season"), ("recursive", "direct")
 # A series is short and its windows are cheap: many epochs, few rows, the best of them kept. All of them, as on little data the
 # error stands still for long before a network finds the next thing in it.
 TRAINING: dict[str, Any] = {"epochs": 60, "batch_size": 8, "lr": 0.01, "device": "cpu"}
+TEXT_ONLY = ("sample_every", "sample_prefix", "sample_length", "temperature")  # of a training: numbers have no samples
 
 
 @dataclasses.dataclass(frozen=True)

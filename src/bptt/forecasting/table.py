@@ -5,6 +5,9 @@ A recurrent cell only needs its place in `bptt.models.series.CELLS`: it comes by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bptt.errors import InputError, did_you_mean
 from bptt.forecasting.autoregression import Linear
 from bptt.forecasting.method import How, Method
@@ -29,6 +32,19 @@ def check_name(name: str) -> str:
     if name not in METHODS:
         raise InputError("There is no such model", f"model={name!r}", did_you_mean(str(name), list(METHODS)))
     return name
+
+
+def check_takes(name: str, given: Mapping[str, Any]) -> None:
+    """InputError for settings that the model `name` has no use for."""
+    idle = {key: value for key, value in given.items() if key not in METHODS[check_name(name)].takes}
+    if not idle:
+        return
+    able = [other for other, method in METHODS.items() if idle.keys() <= method.takes]
+    use = f"Use {', '.join(able[:-1])}{' or ' * (len(able) > 1)}{able[-1]}, or leave" if able else "Leave"
+    shown = ", ".join(f"{key}={value!r}" for key, value in idle.items())
+    raise InputError(
+        f"The model {name} has no use for {', '.join(idle)}", shown, f"{use} {'it' if len(idle) == 1 else 'them'} out"
+    )
 
 
 def make(name: str, how: How) -> Method:

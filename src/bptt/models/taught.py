@@ -27,6 +27,11 @@ class Taught:
             if not (value is None and name == "forcing_end") and (not number(value) or not 0 <= value <= 1):
                 raise InputError(f"{name} must be a probability from 0 to 1", f"{name}={value!r}", "Try 0.5")
 
+        if self.forcing_schedule != "linear" and self.forcing_at_last == self.teacher_forcing:
+            given = f"forcing_schedule={self.forcing_schedule!r}, teacher_forcing={self.teacher_forcing}"
+            todo = "Give forcing_end another probability, or leave forcing_schedule out"
+            raise InputError("Teacher forcing stays the same, and nothing follows a schedule", given, todo)
+
     @property
     def taught(self) -> bool:
         """Whether any step of the training may be forced."""

@@ -18,8 +18,13 @@ from bptt.report.words import compact, number, percent, significant
 
 def charts(run: Run) -> list[Chart]:
     """The charts of `run` in the order of the page; a chart without points says so itself."""
-    judged = _error(run) if run.start.get("measure", "perplexity") != "perplexity" else _perplexity(run)
+    judged = _error(run) if of_numbers(run) else _perplexity(run)
     return [judged, _gradient_norm(run), _learning_rate(run), _speed(run)]
+
+
+def of_numbers(run: Run) -> bool:
+    """Whether it learns a series, and no text."""
+    return bool(run.start.get("measure", "perplexity") != "perplexity")
 
 
 def _span(count: int) -> float:
@@ -90,4 +95,5 @@ def _learning_rate(run: Run) -> Chart:
 
 def _speed(run: Run) -> Chart:
     points = speed(run.steps) or [(float(r["step"]), number(r.get("tokens_per_second"))) for r in run.epochs]
-    return Chart("Speed", "Training tokens per second.", [Line("tokens per second", points)], zero=True, tone="speed")
+    what = "steps" if of_numbers(run) else "tokens"
+    return Chart("Speed", f"Training {what} per second.", [Line(f"{what} per second", points)], zero=True, tone="speed")

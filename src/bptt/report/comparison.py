@@ -34,6 +34,7 @@ def view(found: Record) -> dict[str, Any]:
             *texts(found.get("notes")),
             *(f"{text(row.get('gradient'))}: {n}" for row in rows for n in texts(row.get("notes"))),
         ],
+        "unit": text(record(found.get("setting")).get("unit")) or "token",
         "rows": [_row(row, tone, scale) for tone, row in enumerate(rows)],
         "exact": {"time": time(exact), "memory": memory(exact)},
         "data_noise": root(number(exact.get("data_variance"))),
@@ -167,7 +168,7 @@ def root(value: float | None) -> float | None:
 
 
 def time(found: Record) -> tuple[str, str]:
-    """Microseconds per token, and how many times the exact gradient's that is."""
+    """Microseconds per token or step, and how many times the exact gradient's that is."""
     seconds, ratio = number(found.get("seconds_per_token")), number(found.get("time_ratio"))
     return _if(seconds, lambda value: f"{significant(1e6 * value)} µs"), _if(ratio, lambda value: f"{significant(value)} ×")
 

@@ -103,6 +103,11 @@ class TrainSettings:
         self._texts()
         if self.momentum and self.optimizer != "sgd":
             raise InputError(f"{self.optimizer} has no momentum to set", f"momentum={self.momentum}", "Use optimizer sgd")
+        for name in ("decay", "decay_every"):
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default and self.schedule not in ("step", "plateau"):
+                given = f"{name}={value!r}, schedule={self.schedule!r}"
+                raise InputError(f"Only the schedules step and plateau have {name}", given, f"Use one, or leave {name} out")
         if isinstance(self.gradient, type) or not isinstance(self.gradient, Strategy):
             given = f"gradient={self.gradient!r}"
             raise InputError("gradient is no gradient strategy", given, "Give for example bptt.Truncated(64)")
