@@ -18,7 +18,7 @@ import bptt
 from bptt.data import Tokens
 from bptt.data.series import SeriesPart
 from bptt.errors import CheckpointError, ContractError, DivergedError, InputError, ShapeError
-from bptt.gradients import RTRL, UORO, Full, PerOutput, Randomized, Truncated
+from bptt.gradients import RFLO, RTRL, UORO, Full, PerOutput, Randomized, Truncated
 from bptt.training.loop import Training
 from bptt.training.online import OnlineLearner
 from bptt.training.schedule import Schedule
@@ -253,6 +253,43 @@ def test_what_cannot_be_taken_leaves_no_trace():
         words.model.readout.linear.bias.fill_(math.inf)
     with pytest.raises(DivergedError):
         words.observe(0, 0)
+
+
+@pytest.mark.parametrize(("x", "y"), [("a", 1.0), (None, 1.0), ([1.0, 2.0], None), ([1 + 2j, 2], 1.0)], ids=str)
+def test_what_is_no_number_is_said_to_be_none(x, y):
+    learner = OnlineLearner(numbers(), RTRL())
+    with pytest.raises(InputError, match="of a step"):
+        learner.observe(x, y)
+    assert learner.steps == 0
+
+
+def test_the_ids_of_tokens_are_whole():
+    with pytest.raises(InputError, match="ids of tokens"):
+        OnlineLearner(language(), RTRL()).observe(1.5, 2)
+
+
+@pytest.mark.parametrize("rows", [[True], [5], "a"], ids=str)
+def test_only_rows_that_are_there_begin_anew(rows):
+    with pytest.raises(InputError, match="no such rows"):
+        OnlineLearner(language(), RTRL(), rows=2).reset(rows)
+
+
+def test_a_model_that_the_strategy_refuses_has_not_moved():
+    learner = OnlineLearner(numbers(), RFLO())
+    for _ in range(2):
+        with pytest.raises(InputError, match="RFLO is for one layer"):
+            learner.observe([1.0, 2.0], 0.5)
+    assert learner.steps == 0 and bool(learner._begins.all())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"gradient": "uoro"}, {"gradient": RTRL}, {"optimizer": 3}, {"lr": -1.0}, {"lr": math.nan}, {"clip": 0}, {"clip": "a"}],
+    ids=str,
+)
+def test_settings_that_are_none(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        OnlineLearner(language(), **settings)
 
 
 @pytest.mark.parametrize(
