@@ -237,8 +237,8 @@ class OnlineLearner:
             raise InputError(f"The {name} of a step are no numbers", repr(value)[:80], "Give numbers or a tensor") from error
         whole = isinstance(self.model, LanguageModel)
         if found.is_complex() or (whole and found.is_floating_point()):
-            wanted = "whole numbers, the ids of tokens" if whole else "real numbers"
-            raise InputError(f"The {name} of a step must be {wanted}", f"{found.dtype}", f"Give {wanted}")
+            kind = "whole numbers, the ids of tokens" if whole else "real numbers"
+            raise InputError(f"The {name} of a step must be {kind}", f"{found.dtype}", f"Give {kind}")
         found = found.to(next(self.unroll.parameters()).dtype) if found.is_floating_point() else found.long()
         found = found if self.rows else found.unsqueeze(0)
         shape: tuple[int, ...] = (self.batch_size, *found.shape[1:])
