@@ -1,10 +1,11 @@
 """What rules that run forward in time cost: time per step by size, with the exponent of its growth, and a long run.
 
 Every rule of `bptt.gradients` that says `online` is there. Each is held to its contract before it is timed, and the exact ones
-to back-propagation on the very nets that are timed. One row, 4 inputs, single precision, an update's gradient at every step.
-Sizes double until a step takes longer than --longest seconds; the exponent is fitted where a step takes three times as long as
-the shortest, below which calls take the time and not arithmetic. The long run takes --steps
-steps of a small GRU and reports the time per step of each tenth, the bytes of the carry and those of the process.
+to back-propagation on the very nets that are timed. One row, 4 inputs, single precision, an update's gradient at every step, or
+at the end of every stretch of a rule that has some. Sizes double until a step takes longer than --longest seconds; the exponent
+is fitted where a step takes three times as long as the shortest, below which calls take the time and not arithmetic. The long
+run takes --steps steps of a small GRU, or of a small Elman network if the rule is not for gates, and reports the time per step
+of each tenth, the bytes of the carry and those of the process.
 
     python benchmarks/online.py [--rules rtrl snap …] [--cells rnn gru …] [--longest 0.1] [--steps 100000]
 """
@@ -12,6 +13,7 @@ steps of a small GRU and reports the time per step of each tenth, the bytes of t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import platform
 import time
@@ -62,6 +64,7 @@ CELLS: dict[str, Callable[[int, int], nn.Module]] = {
     "lstm": bptt.nn.LSTM,
     "diagonal": Diagonal,
 }
+ELMAN = ("kfrtrl", "rflo")
 # The power of H that the work of a step grows with, P ~ H² for dense cells and P ~ H for a diagonal one.
 DENSE = {"rtrl": 4, "kfrtrl": 3}
 THEORY = {"diagonal": lambda rule: 1} | dict.fromkeys(("rnn", "gru", "lstm"), lambda rule: DENSE.get(rule, 2))
@@ -79,9 +82,15 @@ def net(cell: str, hidden: int, steps: int) -> tuple[bptt.Unroll, bptt.Window]:
     return unroll, bptt.Window.of(torch.randn(1, steps, INPUTS), torch.randn(1, steps, 2))
 
 
-def check(rule: Any, cells: list[str]) -> None:
-    """The contract; for an exact rule, the gradient of a window of every net is that of back-propagation."""
-    check_strategy(type(rule)(every=15))
+def spending(name: str, steps: int) -> Any:
+    """The rule, with an update every so many steps."""
+    rule = STRATEGIES[name]
+    return rule(**{"every" if "every" in {field.name for field in dataclasses.fields(rule)} else "k": steps})
+
+
+def check(name: str, rule: Any, cells: list[str]) -> None:
+    """The contract, on a layer that every rule takes; an exact rule's gradient is that of back-propagation on every net."""
+    check_strategy(spending(name, 15), recurrent=["rnn"])
     for cell in cells if rule.exact else []:
         unroll, window = net(cell, 5, 9)
         unroll = unroll.double()
@@ -95,12 +104,13 @@ def check(rule: Any, cells: list[str]) -> None:
 
 def step_time(rule: Any, cell: str, hidden: int, tries: int) -> float:
     """Seconds of processor time per step, the median of a few."""
-    unroll, window = net(cell, hidden, tries + 2)
+    spent = rule.nominal(1)
+    unroll, window = net(cell, hidden, spent * (tries + 2))
     times, before = [], time.process_time()
     for _ in rule.gradients(unroll, window, rule.start(unroll, 1)):
         times.append(time.process_time() - before)
         before = time.process_time()
-    return float(np.median(times[2:]))
+    return float(np.median(times[2:])) / spent
 
 
 def growth(sizes: list[int], times: list[float]) -> str:
@@ -118,10 +128,10 @@ def grow(name: str, rule: Any, cell: str, longest: float) -> None:
         try:
             times.append(step_time(rule, cell, sizes[-1], 4 if times and times[-1] > 0.03 else 15))
         except bptt.BpttError as error:
-            print(f"{name:8} {cell:9} refused: {str(error).splitlines()[0]}", flush=True)
+            print(f"{name:17} {cell:9} refused: {str(error).splitlines()[0]}", flush=True)
             return
     told = "  ".join(f"{size}: {1e3 * seconds:.2f}" for size, seconds in zip(sizes, times, strict=True))
-    print(f"{name:8} {cell:9} H^{growth(sizes, times)} (theory {THEORY[cell](name)})  ms by H  {told}", flush=True)
+    print(f"{name:17} {cell:9} H^{growth(sizes, times)} (theory {THEORY[cell](name)})  ms by H  {told}", flush=True)
 
 
 def resident() -> int:
@@ -132,7 +142,7 @@ def resident() -> int:
 
 def long_run(name: str, rule: Any, steps: int) -> None:
     """Time per step of every tenth of a long run, and what is held at its end against what was held after the first tenth."""
-    unroll, window = net("gru", LONG, steps // 100)
+    unroll, window = net("rnn" if name in ELMAN else "gru", LONG, steps // 100)
     carry, tenths, held = rule.start(unroll, 1), [], []
     for _ in range(10):
         before = time.process_time()
@@ -143,10 +153,10 @@ def long_run(name: str, rule: Any, steps: int) -> None:
         tenths.append((time.process_time() - before) / (10 * window.steps))
         held.append((sum(tensor.nbytes for tensor in pack(carry)[0].values()), resident()))
     assert held[0][0] == held[-1][0], held
-    print(f"{name:8} {steps:,} steps, µs per step by tenth: {' '.join(f'{1e6 * one:.0f}' for one in tenths)}")
+    print(f"{name:17} {steps:,} steps, µs per step by tenth: {' '.join(f'{1e6 * one:.0f}' for one in tenths)}")
     grown = f"{(held[-1][1] - held[0][1]) / 2**20:.1f} MiB"
     print(
-        f"{'':8} carry {held[0][0]:,} bytes after the first tenth and after the last; the process has grown by {grown}",
+        f"{'':17} carry {held[0][0]:,} bytes after the first tenth and after the last; the process has grown by {grown}",
         flush=True,
     )
 
@@ -163,11 +173,11 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread, one row, {INPUTS} inputs")
     for name in args.rules:
-        check(known[name](), args.cells)
+        check(name, known[name](), args.cells)
         for cell in args.cells:
             grow(name, known[name](), cell, args.longest)
     for name in args.rules if args.steps else []:
-        long_run(name, known[name](every=10), args.steps)
+        long_run(name, spending(name, 10), args.steps)
 
 
 if __name__ == "__main__":

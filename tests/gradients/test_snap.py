@@ -12,7 +12,7 @@ from tiny_nets import run
 from torch import nn
 from torch.nn.utils import prune
 
-from bptt import RTRL, InputError, SnAp, Unroll, Window, nest
+from bptt import RTRL, EProp, InputError, SnAp, Unroll, Window, nest
 from bptt.gradients.online import machine
 from bptt.gradients.online.sparse import Plan
 from bptt.nn import GRU, LSTM, RNN, Stack
@@ -97,8 +97,11 @@ def test_it_is_exact_from_the_diameter_plus_one_on_and_not_before():
         assert n == 1 or n > UNITS or distance(found[n], found[n - 1]) >= 1e-6
 
 
-def kept_by_hand(unroll, window, state, keeps):
-    """SnAp by autograd of one number of one row at a time; keeps: a mask [n, …] of every parameter that the state reaches."""
+def kept_by_hand(unroll, window, state, keeps, *, paper=False):
+    """SnAp by autograd of one number of one row at a time; keeps: a mask [n, …] of every parameter that the state reaches.
+
+    paper: the mask lies on a loss's own step too, ∂l_t/∂h_t J_t; for layers that put out the first leaf of their state.
+    """
     named = dict(unroll.named_parameters())
     total = {name: torch.zeros_like(p) for name, p in named.items()}
     for row in range(window.batch_size):
@@ -115,7 +118,8 @@ def kept_by_hand(unroll, window, state, keeps):
                 [(torch.zeros_like(leaf) + s).flatten() for s, leaf in zip(slopes[len(named) :], before, strict=True)]
             )
             for (name, _), slope in zip(named.items(), slopes, strict=False):
-                total[name] += slope + (torch.tensordot(pull, held[name], 1) if name in held else 0)
+                if not (paper and name in held):
+                    total[name] += slope + (torch.tensordot(pull, held[name], 1) if name in held else 0)
             moved = {name: [] for name in held}
             for number in numbers:
                 ends = [*before, *(named[name] for name in held)]
@@ -126,6 +130,12 @@ def kept_by_hand(unroll, window, state, keeps):
                     moved[name].append((0 if slope is None else slope) + torch.tensordot(back, held[name], 1))
             held = {name: keeps[name] * torch.stack(blocks) for name, blocks in moved.items()}
             one = nest.detach(after)
+            if paper:
+                put_out = nest.leaves(one)[0].clone().requires_grad_()
+                loss = half_square(unroll.readout(put_out.view(1, 1, -1)), window.targets[row : row + 1, t : t + 1])
+                signal = torch.autograd.grad((loss * window.mask[row, t]).sum(), put_out)[0].flatten()
+                for name, block in held.items():
+                    total[name] += torch.tensordot(signal, block[: len(signal)], 1)
     return {name: block / unroll.per for name, block in total.items()}
 
 
@@ -152,6 +162,21 @@ def test_one_step_of_gated_layers_and_stacks_of_them(layer, layers, leaves):
     assert distance(run(SnAp(1), unroll, window, state, 2), wanted) <= 1e-12
     unroll.zero_grad()
     assert distance(run(RTRL(), unroll, window, state), wanted) >= 1e-6
+
+
+@pytest.mark.parametrize(("layer", "leaves"), [(RNN, 1), (GRU, 1), (LSTM, 2)], ids=str)
+def test_the_form_of_the_paper_is_eprop_with_loops(layer, leaves):
+    """There the mask lies on the last step too; here the loss sees that step whole: another gradient, and a nearer one."""
+    unroll, window, state = setting(layer(2, 3), 3, steps=9)
+    wanted = kept_by_hand(unroll, window, state, own_unit(unroll, 3, leaves=leaves), paper=True)
+    assert min(float(block.norm()) for block in wanted.values()) >= 1e-6
+    found = {}
+    for rule in (EProp(loops=True), SnAp(1), RTRL()):
+        found[type(rule)] = run(rule, unroll, window, state, 2)
+        unroll.zero_grad()
+    assert distance(found[EProp], wanted) <= 1e-12
+    assert distance(found[SnAp], wanted) >= 1e-3
+    assert distance(found[SnAp], found[RTRL]) < distance(found[EProp], found[RTRL])
 
 
 @pytest.mark.parametrize("layer", [RNN, GRU])

@@ -6,6 +6,7 @@ import copy
 import gc
 import itertools
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -17,7 +18,7 @@ import bptt
 from bptt.data import Tokens
 from bptt.data.series import SeriesPart
 from bptt.errors import CheckpointError, ContractError, DivergedError, InputError, ShapeError
-from bptt.gradients import RTRL, UORO, Full, PerOutput, Randomized, Truncated
+from bptt.gradients import RFLO, RTRL, UORO, Full, PerOutput, Randomized, Truncated
 from bptt.training.loop import Training
 from bptt.training.online import OnlineLearner
 from bptt.training.schedule import Schedule
@@ -254,6 +255,43 @@ def test_what_cannot_be_taken_leaves_no_trace():
         words.observe(0, 0)
 
 
+@pytest.mark.parametrize(("x", "y"), [("a", 1.0), (None, 1.0), ([1.0, 2.0], None), ([1 + 2j, 2], 1.0)], ids=str)
+def test_what_is_no_number_is_said_to_be_none(x, y):
+    learner = OnlineLearner(numbers(), RTRL())
+    with pytest.raises(InputError, match="of a step"):
+        learner.observe(x, y)
+    assert learner.steps == 0
+
+
+def test_the_ids_of_tokens_are_whole():
+    with pytest.raises(InputError, match="ids of tokens"):
+        OnlineLearner(language(), RTRL()).observe(1.5, 2)
+
+
+@pytest.mark.parametrize("rows", [[True], [5], "a"], ids=str)
+def test_only_rows_that_are_there_begin_anew(rows):
+    with pytest.raises(InputError, match="no such rows"):
+        OnlineLearner(language(), RTRL(), rows=2).reset(rows)
+
+
+def test_a_model_that_the_strategy_refuses_has_not_moved():
+    learner = OnlineLearner(numbers(), RFLO())
+    for _ in range(2):
+        with pytest.raises(InputError, match="RFLO is for one layer"):
+            learner.observe([1.0, 2.0], 0.5)
+    assert learner.steps == 0 and bool(learner._begins.all())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"gradient": "uoro"}, {"gradient": RTRL}, {"optimizer": 3}, {"lr": -1.0}, {"lr": math.nan}, {"clip": 0}, {"clip": "a"}],
+    ids=str,
+)
+def test_settings_that_are_none(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        OnlineLearner(language(), **settings)
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"rows": 0}, {"rows": True}, {"optimizer": "adm"}, {"optimizer": torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1)}],
@@ -270,11 +308,15 @@ def test_a_model_that_looks_ahead_is_refused():
 
 
 def alive(learner, steps):
-    """Tensors and bytes that Python holds after so many further steps."""
+    """Tensors, blocks and bytes that Python holds after so many further steps."""
     for t in range(steps):
         learner.observe(t * t % 7 % 2, t % 3 % 2)
+    # The interpreter remembers the last 4,096 names that it looked up in types, also strings made for one look: 60 bytes each,
+    # which fill up over thousands of steps and are nobody's.
+    getattr(sys, "_clear_internal_caches", sys._clear_type_cache)()
     gc.collect()
-    return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects()), tracemalloc.get_traced_memory()[0]
+    tensors = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+    return tensors, sys.getallocatedblocks(), tracemalloc.get_traced_memory()[0]
 
 
 def flat(strategy, steps):
@@ -287,7 +329,9 @@ def flat(strategy, steps):
         before, after = alive(learner, 32), alive(learner, steps)
     finally:
         tracemalloc.stop()
-    assert after[0] <= before[0] + 8 and after[1] - before[1] < 100 * steps + 20_000, (before, after)
+    # One object kept in sixteen steps would be seen; the tensors of an open stretch come and go.
+    assert after[0] <= before[0] + 8 and after[1] - before[1] <= 0.05 * steps + 16, (before, after)
+    assert after[2] - before[2] < 2_000, (before, after)
 
 
 @pytest.mark.parametrize(("strategy", "steps"), [(RTRL(), 96), (UORO(), 96), (Truncated(16), 2000)], ids=repr)

@@ -18,7 +18,7 @@ from small_run import TEXT, Crash, crash_at, make_corpus, make_model, train
 import bptt
 from bptt.data import Corpus, Tokens
 from bptt.errors import CheckpointError, InputError
-from bptt.training import checkpoint
+from bptt.training import checkpoint, lock
 from bptt.training.course import Course
 from bptt.training.facts import corpus_facts, frequent
 from bptt.training.listeners import MetricsFile, readable
@@ -344,6 +344,34 @@ def test_a_run_that_dies_at_its_very_start_can_be_begun_again(tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="no checkpoint yet"):
         train(tmp_path / "run", resume=True)
     assert train(tmp_path / "run", epochs=1, overwrite=True).reason == "finished"
+
+
+def test_a_run_that_is_refused_leaves_no_directory(tmp_path: Path) -> None:
+    """Neither its own nor those above it that it made; what was there before stays."""
+    (tmp_path / "mine").mkdir()
+    for name in ("runs/deep/one", "mine"):
+        with pytest.raises(InputError, match="RFLO is for one layer"):
+            train(tmp_path / name, "gru", gradient=bptt.RFLO())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert train(tmp_path / "runs" / "deep" / "one", epochs=1).reason == "finished"
+    before = tree(tmp_path / "runs")
+    with pytest.raises(InputError):
+        train(tmp_path / "runs" / "deep" / "one", "gru", gradient=bptt.RFLO(), overwrite=True)
+    assert tree(tmp_path / "runs") == before
+
+
+def test_a_lock_on_a_directory_that_has_gone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its holder removes it between the moment that another process opens the file and the one that it is locked."""
+    opened = lock._open
+
+    def late(path: Path) -> int:
+        handle = opened(path)
+        path.unlink()
+        return handle
+
+    monkeypatch.setattr(lock, "_open", late)
+    with pytest.raises(bptt.RunInUseError), lock.Lock(tmp_path):
+        pass
 
 
 # --- hostile directories

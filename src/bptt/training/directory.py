@@ -8,6 +8,7 @@ Knows names and files; must not know what training does. Nothing is overwritten 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -66,16 +67,27 @@ class RunDirectory:
         """The text, as ids, if it could not be read again from where it came."""
         return self.path / TOKENS
 
-    def make(self) -> None:
-        """The directory itself, so that it can be locked."""
+    def make(self) -> list[Path]:
+        """The directory itself, so that it can be locked; which directories were not there before, the innermost first."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError("The run directory is a file", str(self.path), "Give the name of a directory")
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
                 "The run directory cannot be made", f"{self.path}: {error.strerror}", "Give another place"
             ) from error
+        return made
+
+    def withdraw(self, made: list[Path]) -> None:
+        """Remove the directories that `make` made, and the lock, if nothing else came to lie there; whoever calls holds it."""
+        if not made or {entry.name for entry in self.path.iterdir()} - {".lock"}:
+            return
+        with contextlib.suppress(OSError):  # of a system that keeps open files, or because somebody put something there
+            (self.path / ".lock").unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
 
     def is_run(self) -> bool:
         """True if there is a run in it."""

@@ -103,16 +103,20 @@ def choose(settings: Mapping[str, Any]) -> TrainSettings:
 
 @contextlib.contextmanager
 def hold(directory: RunDirectory, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """The directory for this process alone, once it is clear that the run may be there."""
+    """The directory for this process alone, once it is clear that the run may be there; none is left where none began."""
     if resume:
         with Lock(directory.require().path):
             yield
         return
-    directory.make()
+    made = directory.make()
     directory.check_room(overwrite=overwrite)  # before a lock is left in a directory that is none of ours
     with Lock(directory.path):
         directory.check_room(overwrite=overwrite)  # and again: another process may have been here since
-        yield
+        try:
+            yield
+        except BaseException:
+            directory.withdraw(made)
+            raise
 
 
 def describe(model: LanguageModel | SeriesModel, settings: TrainSettings) -> dict[str, Any]:

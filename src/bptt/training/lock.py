@@ -18,7 +18,7 @@ class Lock:
 
     def __enter__(self) -> Lock:
         self.handle = _open(self.path)
-        if not _try_lock(self.handle):
+        if not (_try_lock(self.handle) and _is_at(self.handle, self.path)):  # or its holder has just removed the directory
             holder = os.pread(self.handle, 32, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
             os.close(self.handle)
             self.handle = None
@@ -33,7 +33,7 @@ class Lock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.handle is not None:
-            os.close(self.handle)  # which releases the lock; the file stays: removing it would let two processes hold two files
+            os.close(self.handle)  # which releases the lock; the file stays, unless the whole directory goes
 
 
 def _open(path: Path) -> int:
@@ -46,6 +46,14 @@ def _open(path: Path) -> int:
         raise InputError(
             "The lock of the run directory is a link", str(path), "Remove it, or give another directory"
         ) from error
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(handle: int) -> bool:

@@ -6,6 +6,7 @@ the training loop makes of the same steps, bit for bit.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,8 @@ class OnlineLearner:
         rate       the factor on the learning rate after n observed steps, a function of n; None: 1
         seed       of dropout masks
 
-    Raises InputError for settings that cannot be, and for whatever the strategy refuses of the model.
+    Raises InputError for settings that cannot be, and for whatever the strategy refuses of the model; what it sees only when a
+    step is taken, at the first `observe`.
 
     >>> learner = OnlineLearner(SeriesModel("gru", inputs=1, outputs=1, hidden_size=4), lr=0.01)
     >>> x = torch.sin(torch.arange(50) / 3)
@@ -108,6 +110,13 @@ class OnlineLearner:
     ) -> None:
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             raise InputError("rows must be a whole number, at least 1", f"rows={rows!r}", "Leave it out for one stream")
+        if gradient is not None and (isinstance(gradient, type) or not isinstance(gradient, Strategy)):
+            given = f"gradient={gradient!r}"
+            raise InputError("gradient is no gradient strategy", given, "Give for example bptt.UORO(every=16)")
+        for name, value, least in (("lr", lr, "0 or above"), ("clip", 1.0 if clip is None else clip, "above 0")):
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or value < 0 or (name == "clip" and value == 0):
+                raise InputError(f"{name} must be a number {least}", f"{name}={value!r}", f"Give for example {name}=1")
         self.model, self.gradient, self.rows, self.seed = model, UORO() if gradient is None else gradient, rows, seed
         self.batch_size = 1 if rows is None else rows
         model.train()
@@ -124,6 +133,10 @@ class OnlineLearner:
             if optimizer not in OPTIMIZERS:
                 raise InputError("There is no such optimizer", repr(optimizer), f"Known are: {', '.join(OPTIMIZERS)}")
             return make_optimizer(optimizer, self.unroll.parameters(), lr=lr)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise InputError(
+                "optimizer is no optimizer", repr(optimizer), f"Give one of torch.optim, or {', '.join(OPTIMIZERS)}"
+            )
         theirs = {id(value) for group in optimizer.param_groups for value in group["params"]}
         if not theirs <= {id(value) for value in self.unroll.parameters()}:
             raise InputError("The optimizer has parameters that are not the model's", "", "Make it of model.parameters()")
@@ -144,9 +157,13 @@ class OnlineLearner:
         if not finite(prediction) or not finite(losses[window.mask]):
             given = f"at step {self.steps + 1}, loss {losses.flatten().tolist()}"
             raise DivergedError("The model's prediction is no longer a number", given, "Load what was saved, lower the rate")
-        self.state, self._begins = state, torch.zeros_like(self._begins)
-        self.steps += 1
-        self._learn(window)
+        before = self.state, self._begins, self.steps
+        self.state, self._begins, self.steps = state, torch.zeros_like(self._begins), self.steps + 1
+        try:
+            self._learn(window)
+        except InputError:  # the strategy refuses the model
+            self.state, self._begins, self.steps = before
+            raise
         losses = torch.where(window.mask, losses, torch.nan)[:, 0]
         return Observed(prediction[:, 0], losses) if self.rows else Observed(prediction[0, 0], float(losses))
 
@@ -158,8 +175,12 @@ class OnlineLearner:
         return prediction[:, 0] if self.rows else prediction[0, 0]
 
     def reset(self, rows: Any = None) -> None:
-        """The next step begins a new sequence, in all rows or in those that a mask or indices name."""
-        self._begins[slice(None) if rows is None else torch.as_tensor(rows)] = True
+        """The next step begins a new sequence, in all rows or in those that a mask or indices name; InputError for others."""
+        try:
+            self._begins[slice(None) if rows is None else torch.as_tensor(rows)] = True
+        except (IndexError, TypeError, ValueError, RuntimeError) as error:
+            todo = f"Give a mask of {self.batch_size}, or indices from 0 to {self.batch_size - 1}"
+            raise InputError("There are no such rows", repr(rows), todo) from error
 
     def close(self) -> None:
         """Spend the stretch that still waits for its end: at the end of the data, if it has one."""
@@ -210,7 +231,14 @@ class OnlineLearner:
 
     def _tensor(self, value: Any, name: str, width: int | None) -> Tensor:
         """A value [B, …] or […] as [B, 1, …], numbers in the model's precision."""
-        found = torch.as_tensor(value)
+        try:
+            found = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"The {name} of a step are no numbers", repr(value)[:80], "Give numbers or a tensor") from error
+        whole = isinstance(self.model, LanguageModel)
+        if found.is_complex() or (whole and found.is_floating_point()):
+            kind = "whole numbers, the ids of tokens" if whole else "real numbers"
+            raise InputError(f"The {name} of a step must be {kind}", f"{found.dtype}", f"Give {kind}")
         found = found.to(next(self.unroll.parameters()).dtype) if found.is_floating_point() else found.long()
         found = found if self.rows else found.unsqueeze(0)
         shape: tuple[int, ...] = (self.batch_size, *found.shape[1:])

@@ -23,6 +23,10 @@ class SnAp(Sparse):
     `bptt.nn` and `torch.nn` have one, pruned weights included. Parameters of which nothing is said (those of a cell of your own
     without it, of an embedding) keep their influence on everything, as in `RTRL`.
 
+    The loss of a step sees that step whole: the mask cuts what is carried over, and not what the newest step does with it. The
+    paper takes (∂l_t/∂h_t) J_t instead, where the mask lies on the newest step too. This form leaves out less, and does without
+    an output that is the state; for n = 1 and one layer the paper's is `EProp(loops=True)`.
+
     Exact where nothing else can be reached: n = 1 on recurrences whose units stand alone, and any n from the diameter of the
     recurrent connections + 1 on; for a dense layer that is n = 2.
 
