@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import bptt
+from bptt.cli import main
 from bptt.testing.examples import problem
 
 README = Path(__file__).parents[1] / "README.md"
@@ -30,6 +29,7 @@ QUICKER = {
     "compare": ["--probes", "1", "--draws", "3", "--probe-steps", "64", "--threads", "1"],
     "diagnose": ["--steps", "32", "--threads", "1"],
     "explain": ["--steps", "12"],
+    "forecast": ["--hidden-size", "8", "--epochs", "2", "--threads", "1"],
 }
 SMALLER = [
     ("hidden_size=256", "hidden_size=8"),
@@ -73,14 +73,15 @@ def execute(program, name, names):
     exec(compile(program, name, "exec"), names)  # noqa: S102 - our own pages
 
 
-def test_the_commands_run_in_their_order(here):
-    """Every command, on a smaller model."""
+def test_the_commands_run_in_their_order(here, capsys):
+    """Every command, on a smaller model, all in this process: what a process is for has tests of its own."""
     assert len(COMMANDS) >= 8
     for command in COMMANDS:
         arguments = shlex.split(command)[1:]
         if arguments[0] == "train" and "--resume" not in arguments:
             arguments += ["--hidden-size", "8", "--epochs", "1", "--threads", "1"]
         arguments += QUICKER.get(arguments[0], [])
-        done = subprocess.run([sys.executable, "-m", "bptt", *arguments], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        code = main(arguments)
+        told = capsys.readouterr()
+        assert code == 0, f"{command}\n{told.out}\n{told.err}"
+        assert "Traceback" not in told.err

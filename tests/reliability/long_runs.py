@@ -41,7 +41,7 @@ def flat(work: Work) -> None:
     from bptt.data import Corpus, Tokens, Vocabulary
 
     vocab = Vocabulary.from_text(TEXT)
-    ids = vocab.encode("".join(random.Random(1).choices(TEXT, k=60_000)))
+    ids = vocab.encode("".join(random.Random(1).choices(TEXT, k=min(60_000, 51 * work.size + 1))))
     corpus = Corpus(Tokens(ids), Tokens(ids[:200]), None, vocab, {"sha256": "of the text"})
     windows = len(corpus.train.stream(3, 17))
     every, seen = max(1, work.size // 20), []

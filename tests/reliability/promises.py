@@ -242,7 +242,7 @@ PROMISES = (
         "memory, time of an update and open files stay as they are (a round: an update)",
         "< 1 MiB per 10,000 updates, < 5 % over 100,000",
         long_runs.flat,
-        quick=600,
+        quick=400,
         full=100_000,
         minutes=30,
     ),
