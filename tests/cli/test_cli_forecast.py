@@ -47,7 +47,7 @@ def test_a_file_becomes_a_forecast_with_everything_around_it(cli: Cli, demand, t
     assert cli("report", str(out)).code == 0 and cli("runs", str(tmp_path)).code == 0
 
 
-@pytest.mark.parametrize("model", ["linear", "seasonal-naive"])
+@pytest.mark.parametrize("model", ["linear", pytest.param("seasonal-naive", marks=pytest.mark.slow)])
 def test_a_model_without_training_has_a_run_too(cli: Cli, demand, tmp_path, model):
     out = tmp_path / "run"
     words = (

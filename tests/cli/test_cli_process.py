@@ -43,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_is_as_if_nothing_had_happened(
     cli: Cli, here: Path, whole: Path, number: int, code: int
 ) -> None:
@@ -75,7 +75,7 @@ def test_no_control_codes_without_a_terminal_and_a_closed_pipe_is_quiet(trained:
     environment = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.run([*BPTT, "train", "book.txt", *SMALL], capture_output=True, env=environment, check=True)
     assert b"\x1b" not in process.stdout + process.stderr and b"\r" not in process.stdout + process.stderr
-    reader = begin("generate", str(trained), "--length", "100000")
+    reader = begin("generate", str(trained), "--length", "20000")
     assert reader.stdout is not None and reader.stderr is not None
     reader.stdout.read(50)
     reader.stdout.close()

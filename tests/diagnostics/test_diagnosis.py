@@ -131,7 +131,7 @@ def test_planted_errors_are_named():
     assert coin.own.total.variance == pytest.approx(0.25, rel=0.15)
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "uoro")) for n in sorted(STRATEGIES)])
 def test_every_strategy_is_measured_through_its_contract(name):
     cells = {"kfrtrl": "rnn", "rflo": "leaky", "eprop": "gru", "snap": "gru"}  # that they take, and are not exact on
     made = problem(cells.get(name, "nested"))

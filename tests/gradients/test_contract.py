@@ -65,7 +65,7 @@ LOCAL = [
 ]
 
 # What the quick tests try the rules on that take a Jacobian at every step.
-QUICK = ["gru-deep-dropout", "nested"]
+QUICK = ["nested"]
 
 
 @pytest.mark.filterwarnings("ignore:Randomized")
@@ -93,7 +93,7 @@ def test_rules_that_look_inside_keep_it_on_cells_that_they_take(strategy, recurr
         Truncated(k1=4, k2=9),
         PerOutput(5),
         Randomized(mean=4),
-        Adaptive(bias=0.1, limit=9),
+        pytest.param(Adaptive(bias=0.1, limit=9), marks=pytest.mark.slow),
         Checkpointed(budget="12KiB"),
     ],
     ids=str,

@@ -60,7 +60,8 @@ def one_line(ends: Sequence[tuple[int, str, str]]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "to"), [(signal.SIGTERM, 143, 1), pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.slow)]
+    ("number", "code", "to"),
+    [pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow), pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.slow)],
 )
 def test_a_signal_to_any_process_stops_all_at_one_update(here: Path, number: int, code: int, to: int) -> None:
     with ranks(2, [*BPTT, "train", "book.txt", *SMALL, "--epochs", "16", "--out", "cut", "--json"], here) as started:
