@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
 import torch
-from tiny_nets import run
+from tiny_nets import all_signs, run
 from torch import nn
 
 from bptt import KFRTRL, UORO, InputError, LanguageModel, Unroll, Window
@@ -47,12 +46,6 @@ def tiny(name, count, reset=None, copies=1):
     state = torch.randn_like(unroll.initial_state(2))
     window = Window.of(x.repeat(copies, 1, 1), y.repeat(copies, 1), reset=None if reset is None else reset.repeat(copies, 1))
     return unroll, window, state.repeat(copies, *(1,) * (state.dim() - 1))
-
-
-def all_signs(count):
-    """Every way to draw two signs at each of the steps before the last, [2^…, T, 2]; those of the last reach no loss."""
-    draws = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=2 * (count - 1))))
-    return torch.cat([draws.view(-1, count - 1, 2), torch.ones(len(draws), 1, 2)], 1)
 
 
 @pytest.mark.parametrize("reset", [None, RESET], ids=["no reset", "a reset"])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import pytest
 import torch
 from test_influence import BEST, FIRST, learn
-from tiny_nets import run
+from tiny_nets import all_signs, run
 from torch import nn
 
 from bptt import UORO, InputError, Unroll, Window, nest
@@ -64,12 +63,6 @@ def tiny(name, count, reset=None, copies=1):
     state = nest.map(lambda leaf: torch.randn_like(leaf) if nest.is_float(leaf) else leaf, state)
     window = Window.of(*ids, reset=None if reset is None else reset.repeat(copies, 1))
     return unroll, window, nest.map(lambda leaf: leaf.repeat(copies, *(1,) * (leaf.dim() - 1)), state)
-
-
-def all_signs(count):
-    """Every way to draw two signs at each of the steps before the last, [2^…, T, n]; those of the last reach no loss."""
-    draws = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=2 * (count - 1))))
-    return torch.cat([draws.view(-1, count - 1, 2), torch.ones(len(draws), 1, 2)], 1)
 
 
 @pytest.mark.parametrize("reset", [None, torch.tensor([[0, 0, 0, 0], [0, 0, 1, 0]]).bool()], ids=["no reset", "a reset"])

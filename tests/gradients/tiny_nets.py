@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -67,3 +69,9 @@ def credits(strategy, steps, cut=None):
     index = torch.arange(steps * steps, dtype=torch.float64).view(steps, steps, 1)
     window = Window.of(index, index[..., 0], mask=torch.eye(steps, dtype=torch.bool))
     return run(strategy, unroll, window, unroll.initial_state(steps), cut)["recurrent.cell.p"]
+
+
+def all_signs(count):
+    """Every way to draw two signs at each of the steps before the last, [2^…, T, 2]; those of the last reach no loss."""
+    draws = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=2 * (count - 1))))
+    return torch.cat([draws.view(-1, count - 1, 2), torch.ones(len(draws), 1, 2)], 1)

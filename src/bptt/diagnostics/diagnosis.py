@@ -26,7 +26,7 @@ from bptt.diagnostics.probes import Probe, anew
 from bptt.diagnostics.steps import floats, trained
 from bptt.errors import InputError
 from bptt.gradients import Truncated
-from bptt.gradients.settings import step_count
+from bptt.gradients.settings import require_strategy, step_count
 from bptt.models import LanguageModel, SeriesModel, Unroll
 from bptt.training.listeners import readable
 from bptt.training.seeds import random_state, set_random_state
@@ -179,8 +179,8 @@ def diagnose(
     for name, value in (("steps", steps), ("window", 1 if window is None else window)):
         step_count(name, value)
     whole("rows", rows, 1)
-    if strategy is not None and (isinstance(strategy, type) or not isinstance(strategy, Strategy)):
-        raise InputError("This is no gradient strategy", repr(strategy), "Give for example bptt.Truncated(16)")
+    if strategy is not None:
+        require_strategy(strategy)
     before = random_state()
     try:
         with torch.enable_grad(), warnings.catch_warnings():

@@ -5,7 +5,6 @@ Knows its parametrisation; must not know how the recurrence is run.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch.nn import functional
 from bptt.errors import InputError
 from bptt.kernels.elman.reference import activation
 from bptt.nn.diagonal import Diagonal, Units
-from bptt.nn.sizes import at_least
+from bptt.nn.sizes import at_least, widths
 from bptt.structure import OUTPUT, Structure
 
 
@@ -64,15 +63,13 @@ class LRU(Diagonal):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            at_least(1, name, size)
+        sizes = widths(input_size, hidden_size, num_layers)
         states = hidden_size if state_size is None else at_least(1, "state_size", state_size)
         activation(nonlinearity)
         if not 0 <= radius[0] < radius[1] <= 1:
             raise InputError(
                 "The circles of the first |λ| are not nested in the unit circle", f"radius={radius}", "Give (0.9, 0.999)"
             )
-        sizes = itertools.pairwise([input_size, *[hidden_size] * num_layers])
         extra: Any = {"device": device, "dtype": dtype}
         units: list[Units] = [Oscillators(below, above, states, nonlinearity, **extra) for below, above in sizes]
         super().__init__(input_size, units, dropout)

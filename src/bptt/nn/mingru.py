@@ -5,14 +5,13 @@ Knows the gate; must not know how the recurrence is run.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bptt.nn.diagonal import Diagonal, Units
-from bptt.nn.sizes import at_least
+from bptt.nn.sizes import widths
 from bptt.structure import Structure, rows
 
 
@@ -52,9 +51,7 @@ class MinGRU(Diagonal):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            at_least(1, name, size)
-        sizes = itertools.pairwise([input_size, *[hidden_size] * num_layers])
+        sizes = widths(input_size, hidden_size, num_layers)
         extra: Any = {"bias": bias, "device": device, "dtype": dtype}
         super().__init__(input_size, [GatedUnits(below, above, **extra) for below, above in sizes], dropout)
 

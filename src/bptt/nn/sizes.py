@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,13 @@ def at_least(least: int, name: str, value: Any) -> int:
             f"{name} must be a whole number, at least {least}", f"{name}={value!r}", f"Give for example {least + 2}"
         )
     return value
+
+
+def widths(input_size: Any, hidden_size: Any, num_layers: Any) -> list[tuple[int, int]]:
+    """What each of `num_layers` layers reads and puts out, the first the inputs; InputError for sizes that cannot be."""
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+        at_least(1, name, size)
+    return list(itertools.pairwise([input_size, *[hidden_size] * num_layers]))
 
 
 def require_fit(layer: Any, x: Tensor, state: Any, inputs: int) -> None:

@@ -20,6 +20,7 @@ from bptt import inference, nest
 from bptt.data.noise import noise
 from bptt.errors import CheckpointError, DivergedError, InputError, ShapeError
 from bptt.gradients import UORO
+from bptt.gradients.settings import require_strategy
 from bptt.models import LanguageModel, SeriesModel, Unroll
 from bptt.training import checkpoint
 from bptt.training.health import check_estimate, finite
@@ -110,9 +111,8 @@ class OnlineLearner:
     ) -> None:
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
             raise InputError("rows must be a whole number, at least 1", f"rows={rows!r}", "Leave it out for one stream")
-        if gradient is not None and (isinstance(gradient, type) or not isinstance(gradient, Strategy)):
-            given = f"gradient={gradient!r}"
-            raise InputError("gradient is no gradient strategy", given, "Give for example bptt.UORO(every=16)")
+        if gradient is not None:
+            require_strategy(gradient)
         for name, value, least in (("lr", lr, "0 or above"), ("clip", 1.0 if clip is None else clip, "above 0")):
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if not number or value < 0 or (name == "clip" and value == 0):

@@ -77,21 +77,20 @@ class Stepwise(Stretches):
 class Online(Stepwise):
     """Base of the rules that carry the influence on the state, or what stands for it, and know what a pull on it gives."""
 
-    def credit(self, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
+    @abc.abstractmethod
+    def credit(self, unroll: Unroll, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
         """The part of the gradient that came through the state.
 
         Arguments: pull [B, n], ∂l_t/∂h_{t−1} by row, all float leaves of the state in one vector; influence, of h_{t−1}.
         Returns the sum over the rows by parameter name.
         """
-        raise NotImplementedError
-
-    def through(self, unroll: Unroll, pull: Tensor, influence: Influence) -> Mapping[str, Tensor]:
-        """`credit`; a rule whose influence lies as the model's structure says overrides this instead."""
-        return self.credit(pull, influence)
 
     @abc.abstractmethod
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> Influence:
-        """The influence after `step`, taken from `state` at a position of the stream. Nothing in it: none yet."""
+    def moved(self, unroll: Unroll, step: Window, state: State, after: State, influence: Influence, position: int) -> Influence:
+        """The influence after `step`, which led from `state` to `after` at a position of the stream.
+
+        Arguments: after, attached, for `rows.reached`; influence, before the step, with nothing in it: none yet.
+        """
 
     def take(
         self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int
@@ -100,5 +99,5 @@ class Online(Stepwise):
         begin = nest.as_leaves(state)
         loss, after = unroll.segment(step, begin)
         pull = ravel(unroll.backward(loss, start=begin))
-        unroll.add(self.through(unroll, pull, influence))
-        return loss, after, self.moved(unroll, step, state, influence, position)
+        unroll.add(self.credit(unroll, pull, influence))
+        return loss, after, self.moved(unroll, step, state, after, influence, position)

@@ -11,7 +11,7 @@ from torch import Tensor
 from bptt.errors import InputError
 from bptt.gradients.online.forward import Influence, Online
 from bptt.gradients.online.inside import apart, learned, only_elman
-from bptt.gradients.online.rows import reached, trained
+from bptt.gradients.online.rows import norms, per_row, reached, trained
 from bptt.gradients.references import MUJIKA_2018
 from bptt.gradients.settings import generator, seed_number
 from bptt.types import Entry, Local, State, Unroll, Window
@@ -62,19 +62,19 @@ class KFRTRL(Online):
         """ν [B, 2], each −1 or 1: a draw that depends on the seed and the position."""
         return torch.from_numpy(generator(self.seed, position).integers(0, 2, (rows, 2)) * 2 - 1)
 
-    def credit(self, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
+    def credit(self, unroll: Unroll, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
         """Σ_b (q[b] B[b]) ⊗ A[b]."""
         if not influence:
             return {}
         units = torch.einsum("bn,bnh->bh", pull, influence["units"])
         return {name: torch.einsum("bh,b...->h...", units, part) for name, part in influence["sources"].items()}
 
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> Influence:
+    def moved(self, unroll: Unroll, step: Window, state: State, after: State, influence: Influence, position: int) -> Influence:
         """Both factors after the step."""
         layer = only_elman(apart(unroll, step, state, "KFRTRL"), "KFRTRL")
         entries = [entry for _, entry in learned([layer], list(trained(unroll)))]
         if not influence or step.reset.any():
-            _require_no_others(reached(unroll, step, state), entries)
+            _require_no_others(reached(unroll, after), entries)
         slope = layer.recurrent.gain[:, 0, 0]
         units = torch.diag_embed(slope)
         sources = {entry.name: _source(entry) for entry in entries}
@@ -83,12 +83,14 @@ class KFRTRL(Online):
             influence = {"units": torch.zeros_like(units), "sources": {k: torch.zeros_like(v) for k, v in sources.items()}}
         ahead = _ahead(layer, influence["units"], step.reset[:, 0])
         old = influence["sources"]
-        keep, take = _balance(_norm(ahead), _norm(*old.values())), _balance(_norm(units), _norm(*sources.values()))
-        alive = (_norm(ahead) > 0).to(slope)
+        size = norms([ahead], slope)
+        keep = _balance(size, norms(old.values(), slope))
+        take = _balance(norms([units], slope), norms(sources.values(), slope))
+        alive = (size > 0).to(slope)
         a, b = signs[:, 0] * keep * alive, signs[:, 1] * take
         return {
-            "units": _each(signs[:, 0] / keep, ahead) + _each(signs[:, 1] / take, units),
-            "sources": {name: _each(a, old[name]) + _each(b, fresh) for name, fresh in sources.items()},
+            "units": per_row(signs[:, 0] / keep, ahead) + per_row(signs[:, 1] / take, units),
+            "sources": {name: per_row(a, old[name]) + per_row(b, fresh) for name, fresh in sources.items()},
         }
 
 
@@ -108,16 +110,6 @@ def _balance(units: Tensor, sources: Tensor) -> Tensor:
     """√(‖units‖ / ‖sources‖) of each row [B]; 1 where one of them is 0."""
     ratio = torch.sqrt(units / sources)
     return torch.where((units > 0) & (sources > 0), ratio, torch.ones_like(ratio))
-
-
-def _norm(*blocks: Tensor) -> Tensor:
-    """The norm of each row over all blocks together, [B]."""
-    return torch.stack([block.unsqueeze(-1).flatten(1).square().sum(1) for block in blocks]).sum(0).sqrt()
-
-
-def _each(factor: Tensor, block: Tensor) -> Tensor:
-    """A factor per row [B] times a block [B, …]."""
-    return factor.view(-1, *(1,) * (block.dim() - 1)) * block
 
 
 def _require_no_others(names: list[str], entries: list[Entry]) -> None:

@@ -41,9 +41,12 @@ def unravel(vector: Tensor, like: State) -> State:
     return nest.map(leaf, like)
 
 
-def reached(unroll: Unroll, step: Window, state: State) -> list[str]:
-    """The names of the parameters that the state after `step` depends on, read off the graph: zeros count as well."""
-    found = _graph_leaves(unroll.segment(step, state)[1])
+def reached(unroll: Unroll, after: State) -> list[str]:
+    """The names of the parameters that the state after a step depends on, read off its graph: zeros count as well.
+
+    The graph may have been gone through already: what it led to is still known.
+    """
+    found = _graph_leaves(after)
     return [name for name, parameter in unroll.named_parameters() if id(parameter) in found]
 
 
@@ -60,6 +63,17 @@ def _graph_leaves(state: State) -> set[int]:
         seen |= fresh
         waiting += fresh
     return found
+
+
+def norms(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
+    """The norm of each row over all blocks [B, …] together, [B], in the type of `like`."""
+    squares = [block.unsqueeze(-1).flatten(1).square().sum(1).to(like) for block in blocks]
+    return torch.stack([like.new_zeros(len(like)), *squares]).sum(0).sqrt()
+
+
+def per_row(factor: Tensor, block: Tensor) -> Tensor:
+    """A block [B, …] times a factor per row [B]."""
+    return nest.align(factor.to(block.dtype), block) * block
 
 
 def trained(unroll: Unroll) -> dict[str, Tensor]:

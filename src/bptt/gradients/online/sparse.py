@@ -41,19 +41,21 @@ class Sparse(Online):
     def reach(self) -> float:
         """How many steps after the one that moved it an entry of the influence may reach another number."""
 
-    def through(self, unroll: Unroll, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
+    def credit(self, unroll: Unroll, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
         """Σ_b q[b] J[b]."""
-        plan = Plan.of(unroll, self.reach)
+        plan, values = Plan.of(unroll, self.reach), trained(unroll)
         found: dict[str, Tensor] = {}
         for held in influence.get("groups", ()):
-            found |= plan.group(held["names"], trained(unroll)).credit(pull, held["blocks"])
+            found |= plan.group(held["names"], values).credit(pull, held["blocks"])
         return found
 
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> dict[str, Any]:
+    def moved(
+        self, unroll: Unroll, step: Window, state: State, after: State, influence: Influence, position: int
+    ) -> dict[str, Any]:
         """mask ∘ (I + D J)."""
         plan, values, groups = Plan.of(unroll, self.reach), trained(unroll), list(influence.get("groups", ()))
         known = {name for held in groups for name in held["names"]}
-        fresh = [name for name in reached(unroll, step, state) if name not in known]
+        fresh = [name for name in reached(unroll, after) if name not in known]
         for names in plan.alike(fresh, values):
             groups.append({"names": names, "blocks": None})
         if fresh:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bptt import nest
 from bptt.gradients.online.forward import Influence, Online
-from bptt.gradients.online.rows import products, ravel, reached
+from bptt.gradients.online.rows import norms, per_row, products, ravel, reached
 from bptt.gradients.references import TALLEC_OLLIVIER_2018
 from bptt.gradients.settings import generator, seed_number
 from bptt.types import State, Unroll, Window
@@ -63,37 +62,26 @@ class UORO(Online):
         """ν [B, n], each −1 or 1: a draw that depends on the seed and the position."""
         return torch.from_numpy(generator(self.seed, position).integers(0, 2, (rows, states)) * 2 - 1)
 
-    def credit(self, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
+    def credit(self, unroll: Unroll, pull: Tensor, influence: Influence) -> dict[str, Tensor]:
         """Σ_b (q[b] · s[b]) θ[b]."""
         if not influence:
             return {}
         along = (pull * influence["state"]).sum(1)
         return {name: torch.einsum("b,b...->...", along.to(block.dtype), block) for name, block in influence["blocks"].items()}
 
-    def moved(self, unroll: Unroll, step: Window, state: State, influence: Influence, position: int) -> dict[str, Any]:
+    def moved(
+        self, unroll: Unroll, step: Window, state: State, after: State, influence: Influence, position: int
+    ) -> dict[str, Any]:
         """Both vectors after the step."""
         vector = ravel(state)
         signs = unroll.draw(len(vector), lambda rows: self.signs(position, rows, vector.shape[1])).to(vector)
         held: Mapping[str, Tensor] = influence.get("blocks", {})
-        names = list(dict.fromkeys([*held, *reached(unroll, step, state)]))
+        names = list(dict.fromkeys([*held, *reached(unroll, after)]))
         along = influence.get("state", torch.zeros_like(vector))
         ahead, fresh = products(unroll, names, step, state, along, signs)
         old = {name: held.get(name, torch.zeros_like(block)) for name, block in fresh.items()}
         alive = ahead.any(1).to(vector)
-        keep = torch.sqrt((_norm(old, vector) + TINY) / (_norm({"": ahead}, vector) + TINY))
-        take = torch.sqrt((_norm(fresh, vector) + TINY) / (_norm({"": signs}, vector) + TINY))
-        blocks = {
-            name: _each(block, alive / keep) * block + _each(block, 1 / take) * fresh[name] for name, block in old.items()
-        }
-        return {"state": _each(ahead, keep) * ahead + _each(signs, take) * signs, "blocks": blocks}
-
-
-def _norm(blocks: Mapping[str, Tensor], like: Tensor) -> Tensor:
-    """The norm of each row over all blocks together, [B]."""
-    squares = [block.unsqueeze(-1).flatten(1).square().sum(1).to(like) for block in blocks.values()]
-    return torch.stack([like.new_zeros(len(like)), *squares]).sum(0).sqrt()
-
-
-def _each(block: Tensor, factor: Tensor) -> Tensor:
-    """A factor per row [B], to be multiplied on a block [B, …]."""
-    return nest.align(factor.to(block.dtype), block)
+        keep = torch.sqrt((norms(old.values(), vector) + TINY) / (norms([ahead], vector) + TINY))
+        take = torch.sqrt((norms(fresh.values(), vector) + TINY) / (norms([signs], vector) + TINY))
+        blocks = {name: per_row(alive / keep, block) + per_row(1 / take, fresh[name]) for name, block in old.items()}
+        return {"state": per_row(keep, ahead) + per_row(take, signs), "blocks": blocks}
